@@ -1,0 +1,135 @@
+"""The domain's nouns and the types of tool arguments, each defined once.
+
+The request models are what goes over the wire; the tools take their argument types from here, so a tool's
+schema and the HTTP body cannot drift apart. The enums come from the catalogue.
+"""
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sora_mcp.catalog import load_catalog
+
+_catalog = load_catalog()
+
+MAX_PROMPT_CHARACTERS = 32_000
+MAX_IMAGE_URLS = 10
+
+# Letters by category, yet they draw nothing: Hangul fillers and the braille blank.
+_INVISIBLE_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def _visible(prompt: str) -> str:
+    if "\0" in prompt:
+        raise ValueError("must not contain a NUL character")
+    if not any(
+        unicodedata.category(character)[0] not in "ZC" and character not in _INVISIBLE_LETTERS for character in prompt
+    ):
+        raise ValueError("must not be blank: describe the video in words")
+    return prompt
+
+
+Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_visible)]
+TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{4,128}$")]
+Take = Annotated[int, Field(ge=1)]
+ImageUrls = Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGE_URLS)]
+WaitSeconds = Annotated[int, Field(ge=0, le=50)]
+Fit = Literal["crop", "pad", "none"]
+TaskStatus = Literal["queued", "in_progress", "completed", "failed", "unconfirmed"]
+
+FINAL_STATUSES: frozenset[TaskStatus] = frozenset({"completed", "failed"})
+
+if TYPE_CHECKING:
+    Duration = int
+    AspectRatio = str
+else:
+    # A type checker cannot follow a Literal that is read from a file.
+    Duration = Literal[_catalog.durations]
+    AspectRatio = Literal[_catalog.aspect_ratios]
+
+DEFAULT_DURATION = _catalog.default_duration
+DEFAULT_ASPECT_RATIO = _catalog.default_aspect_ratio
+
+
+class GenerateRequest(BaseModel):
+    """The body of ``POST /v1/videos/generations`` (api.md, section 2)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    model: str
+    prompt: Prompt
+    duration: Duration = DEFAULT_DURATION
+    aspect_ratio: AspectRatio = DEFAULT_ASPECT_RATIO
+    image_urls: ImageUrls | None = None
+    client_business_id: str
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object to send: the API's fields, absent ones left out."""
+        return self.model_dump(exclude_none=True)
+
+
+class RemixRequest(BaseModel):
+    """The body of ``POST /v1/videos/{video_id}/remix`` (api.md, section 3)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    model: str
+    prompt: Prompt
+    client_business_id: str
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object to send."""
+        return self.model_dump()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed: the service's code and words, cleaned."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What the service said of a task, whatever shape it used. ``None`` means that it said nothing of it.
+
+    Times are Unix seconds, ``progress`` is 0-100, ``seconds`` the length of the video as the API writes it
+    (a string), ``urls`` every usable http(s) link in the order found.
+    """
+
+    id: str
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: int | None = None
+    model: str | None = None
+    created_at: int | None = None
+    size: str | None = None
+    seconds: str | None = None
+    completed_at: int | None = None
+    expires_at: int | None = None
+    urls: tuple[str, ...] = ()
+    failure: Failure | None = None
+    remixed_from_video_id: str | None = None
+    client_business_id: str | None = None
+    retry_after_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """An image that the service took: its id, its public link, its type and its size in bytes."""
+
+    id: str
+    url: str
+    mime_type: str | None
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Credits of a key or an account (200 credits are 1 USD). ``None`` means unknown, never zero."""
+
+    remaining: float | None
+    used: float | None
+    unlimited: bool = field(default=False)
