@@ -1,0 +1,1 @@
+"""The ToAPIs HTTP API as Python: one client, and what each order came to."""
