@@ -53,7 +53,12 @@ def is_stopped(path: Path) -> bool:
 
 
 def stopped(path: Path) -> JournalUnavailable:
-    """What to say as long as it is."""
+    """What to say as long as it is, or as long as a damaged file cannot be put aside."""
+    if not is_stopped(path):
+        return JournalUnavailable(
+            f"The order book {path.name} is damaged, and cannot be put aside.",
+            "Make its folder writable for this user.",
+        )
     return JournalUnavailable(
         f"The order book {path.name} was damaged and put aside as {path.name}.corrupt-1 (or a higher number).",
         f"Look in the service's console for videos of the last 24 hours; then delete the file {_note(path).name}, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ PROOF_SECONDS = 180.0
 """A task is missing only after this many spaced "not found" answers over at least this long: a fresh one may lag."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewOrder:
     """One order, as it is written down before anything is sent.
 
@@ -35,15 +35,19 @@ class NewOrder:
     kind: Literal["generate", "remix"]
     fingerprint: str
     model: str
-    prompt: str = field(repr=False)
+    prompt: str
     seconds: int
     aspect_ratio: str | None
     size: str | None
-    request: dict[str, Any] = field(repr=False)
+    request: dict[str, Any]
     remixed_from_video_id: str | None
 
+    def __repr__(self) -> str:
+        """Name the order and nothing of its content: a prompt must not get into a log or a traceback."""
+        return f"{type(self).__name__}({self.order_id!r})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Order(NewOrder):
     """A row of the order book. All times are Unix seconds; ``*_at`` floats are this machine's clock.
 
@@ -139,9 +143,7 @@ def new_order_id() -> str:
     return f"smcp-{os.urandom(16).hex()}"
 
 
-def fingerprint(  # noqa: PLR0917 - in the order in which the rule names them
-    tool: str, account: str, model: str, prompt: str, arguments: Mapping[str, Any], take: int
-) -> str:
+def fingerprint(tool: str, account: str, model: str, prompt: str, arguments: Mapping[str, Any], take: int) -> str:
     """What makes two calls the same order: SHA-256, in hex, of their canonical JSON.
 
     The prompt counts in Unicode normal form C, so that two ways of typing one letter are one order. The caller

@@ -87,17 +87,21 @@ def version_of(connection: sqlite3.Connection) -> int:
     return connection.execute("PRAGMA user_version").fetchall()[0][0]
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Take the steps that are missing, each in a transaction of its own; any number of processes may do so at once.
+def refuse_newer(connection: sqlite3.Connection) -> None:
+    """Stop before anything is written to a file of a newer version.
 
     Raises:
         NewerSchemaError: The file has taken steps that are not known here.
     """
+    if version_of(connection) > VERSION:
+        raise NewerSchemaError
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Take the steps that are missing, each in a transaction of its own; any number of processes may do so at once."""
     while (version := version_of(connection)) < VERSION:
         with writing(connection):
             if version_of(connection) == version:  # or another process was quicker
                 for statement in MIGRATIONS[version]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version + 1}")
-    if version > VERSION:
-        raise NewerSchemaError

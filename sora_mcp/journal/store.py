@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sora_mcp.journal import damage
 from sora_mcp.journal.refusals import code_of, is_busy, is_damage, unavailable
-from sora_mcp.journal.schema import VERSION, migrate, version_of
+from sora_mcp.journal.schema import VERSION, migrate, refuse_newer, version_of
 from sora_mcp.journal.transactions import writing
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Store:
             with self._failures():
                 connection = self._current()
                 with writing(connection):
+                    refuse_newer(connection)  # a newer process may have come since it was opened
                     return work(connection)
         except _FAILURES as error:
             raise unavailable(error, self._path.name) from _without_path(error)
@@ -61,7 +62,9 @@ class Store:
         """
         try:
             with self._failures():
-                return work(self._current())
+                connection = self._current()
+                refuse_newer(connection)
+                return work(connection)
         except _FAILURES as error:
             if not is_busy(error):
                 # The last way does not see what still stands in the write-ahead log, so it really is the last.
@@ -105,6 +108,7 @@ class Store:
         self._identity = damage.identity(self._path)
         connection = self._connection = self._connect("mode=rw")
         try:
+            refuse_newer(connection)
             self._enter_wal_mode(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")  # a full disk must still be able to sort

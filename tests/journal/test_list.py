@@ -132,9 +132,9 @@ async def test_a_search_in_10000_orders_takes_at_most_20_ms(journal, accepted, p
     values = ["CAST(n AS TEXT)" if name == "order_id" else name for name in columns if name != "seq"]
     numbers = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 9999)"
     connection.execute(
-        f"INSERT INTO orders ({', '.join(columns[1:])}) {numbers} SELECT {', '.join(values)} FROM n, orders"
+        f"INSERT INTO orders ({', '.join(columns[1:])}) {numbers} SELECT {', '.join(values)} FROM n, orders"  # noqa: S608 - names of columns
     )
-    connection.execute(f"INSERT INTO prompts {numbers} SELECT n + 1, folded FROM n, prompts")
+    connection.execute(f"INSERT INTO prompts {numbers} SELECT n + 1, folded FROM n, prompts")  # noqa: S608 - a constant
     reader = Journal(path)
     await reader.list()
     for query in ("nothing like it", "w5 w6 nowhere", "w96 w1", None):

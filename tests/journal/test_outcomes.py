@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 DAY = 86_400
 
 
-async def test_an_accepted_order_is_found_by_both_ids(journal, accepted, clock):
+async def test_an_accepted_order_is_found_by_both_ids(journal, accepted):
     order = await accepted(task_id="video_x")
     assert (order.state, order.status, order.id, order.task_id) == ("accepted", "queued", "video_x", "video_x")
     assert await journal.find("video_x") == await journal.find(order.order_id) == order
@@ -138,7 +138,7 @@ async def test_an_order_that_is_not_in_the_book_cannot_be_changed(journal):
     assert "console" in str(refusal.value)
 
 
-async def test_a_saved_video_is_remembered(journal, accepted, path):
+async def test_a_saved_video_is_remembered(journal, accepted):
     await accepted(task_id="video_x")
     saved = await journal.save("video_x", "/videos/x.mp4", 12_345, "ab" * 32)
     await journal.aclose()

@@ -46,7 +46,7 @@ async def test_an_upload_from_the_future_is_not_used(journal, upload, clock):
     assert await journal.find_upload(HASH, "16:9 crop") is None
 
 
-async def test_a_newer_upload_replaces_the_older(journal, upload, clock):
+async def test_a_newer_upload_replaces_the_older(journal, upload):
     await journal.remember_upload(HASH, "16:9 crop", upload(mime_type=None, size=None))
     await journal.remember_upload(HASH, "16:9 crop", upload(2, changes=()))
     assert await journal.find_upload(HASH, "16:9 crop") == upload(2, changes=())
