@@ -33,6 +33,10 @@ _COLUMNS = ", ".join(column.name for column in fields(Order))
 _ORDERED = ", ".join(column.name for column in fields(NewOrder))
 _ORDERED_VALUES = ", ".join(f":{column.name}" for column in fields(NewOrder))
 _RESERVING = "state NOT IN ('rejected', 'absent') AND status <> 'failed'"
+# An order "in the future" is one from before the clock was set back. It counts from the moment it was first seen so:
+# the windows hold, run out in time, and are as they were once the clock is right again.
+_COUNTED_AT = "CASE WHEN sent_at <= :now THEN sent_at ELSE coalesce(recounted_at, :now) END"
+_WITHIN = f"sent_at > :since AND {_COUNTED_AT} > :since"
 # A lease that ends further off than any lease may is left from before the clock was set back.
 _LEASE_OVER = f"(lease_until IS NULL OR lease_until <= :now OR lease_until > :now + {LONGEST_LEASE_SECONDS})"
 
@@ -47,12 +51,14 @@ def begin(
     now: float,
 ) -> Begun:
     """Join the live order of the same fingerprint, or reserve the seconds and write the order down as ``sending``."""
-    # Where the clock was set back, "in the future" becomes "just now": the windows stay whole, and run out in time.
-    connection.execute("UPDATE orders SET sent_at = :now WHERE sent_at > :now", {"now": now})
+    connection.execute(
+        "UPDATE orders SET recounted_at = :now WHERE sent_at > :now AND coalesce(recounted_at, :now + 1) > :now",
+        {"now": now},
+    )
     live = _select(
         connection,
-        f"fingerprint = :fingerprint AND sent_at > :since AND {_RESERVING} ORDER BY seq DESC LIMIT 1",
-        {"fingerprint": order.fingerprint, "since": now - JOINING_SECONDS},
+        f"fingerprint = :fingerprint AND {_WITHIN} AND {_RESERVING} ORDER BY seq DESC LIMIT 1",
+        {"fingerprint": order.fingerprint, "now": now, "since": now - JOINING_SECONDS},
     )
     if live:
         return Joined(live[0])
@@ -198,9 +204,8 @@ def ordered_seconds(connection: sqlite3.Connection, now: float) -> tuple[int, fl
 
 def _reserved(connection: sqlite3.Connection, now: float) -> list[tuple[float, int]]:
     return connection.execute(
-        f"SELECT min(sent_at, :now), seconds FROM orders WHERE sent_at > :now - {DAY_SECONDS} AND {_RESERVING}"  # noqa: S608
-        " ORDER BY sent_at",
-        {"now": now},
+        f"SELECT {_COUNTED_AT}, seconds FROM orders WHERE {_WITHIN} AND {_RESERVING} ORDER BY 1",  # noqa: S608
+        {"now": now, "since": now - DAY_SECONDS},
     ).fetchall()
 
 

@@ -30,6 +30,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             progress INTEGER NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
             created_at INTEGER NOT NULL,
             sent_at REAL NOT NULL,
+            recounted_at REAL,
             updated_at REAL NOT NULL,
             completed_at INTEGER,
             expires_at INTEGER,

@@ -142,16 +142,31 @@ async def test_a_clock_set_back_neither_orders_twice_nor_lifts_the_limit(journal
     assert await journal.ordered_seconds() == (4, clock.now + DAY)
 
 
+async def test_a_clock_that_was_wrong_for_a_moment_changes_nothing(journal, new_order, clock):
+    start = clock.now
+    first = await journal.begin(new_order(fingerprint="same"), daily_seconds=12)
+    clock.now = 5_000.0
+    await journal.begin(new_order(), daily_seconds=12)
+    clock.now = 4_000.0
+    await journal.begin(new_order(), daily_seconds=12)
+    clock.now = start + 899
+    assert await journal.begin(new_order(fingerprint="same"), daily_seconds=12) == Joined(first.order)
+    assert await journal.ordered_seconds() == (4, start + DAY)
+
+
 async def test_a_clock_that_was_far_ahead_does_not_block_orders_for_ever(journal, new_order, clock):
     right = clock.now
     clock.now += 3_650 * DAY
     await journal.begin(new_order(fingerprint="same", seconds=12), daily_seconds=12)
     clock.now = right
     assert isinstance(await journal.begin(new_order(seconds=12), daily_seconds=12), OverLimit)
-    clock.now += 900
+    assert await journal.ordered_seconds() == (12, right + DAY)
+    clock.now += 899
+    assert isinstance(await journal.begin(new_order(fingerprint="same"), daily_seconds=0), Joined)
+    clock.now += 1
     assert isinstance(await journal.begin(new_order(fingerprint="same"), daily_seconds=0), Reserved)
     clock.now = right + DAY
-    assert (await journal.ordered_seconds())[0] == 4
+    assert await journal.ordered_seconds() == (4, right + 900 + DAY)
 
 
 async def test_a_cancelled_call_leaves_no_transaction_open_and_loses_no_commit(journal, new_order):
