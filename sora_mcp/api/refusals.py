@@ -61,7 +61,7 @@ _STATUSES: dict[int, Kind] = {
     429: RateLimited,
 }
 _GENERIC_STATUSES: dict[int, Kind] = {
-    **dict.fromkeys((400, 404, 405, 409, 413, 415), SubmissionFailed),
+    **dict.fromkeys((400, 405, 409, 413, 415), SubmissionFailed),
     403: AuthFailed,
     422: ContentRejected,
 }
@@ -113,11 +113,16 @@ _WORDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ),
     (
         ModelUnavailable,
-        ("no available channel", "model not found", "model_not_found", "无可用渠道", "模型不存在"),
+        ("no available channel", "unsupported model", "model_not_found", "无可用渠道", "模型不存在"),
     ),
     (TaskNotFound, ("task_not_exist", "task not exist", "task not found", "task_not_found", "任务不存在")),
     (RateLimited, ("rate limit", "too many requests", "过于频繁")),
     (UpstreamUnavailable, ("heavy load", "负载")),
+)
+
+_MODEL_GONE = re.compile(
+    r"(the |this |requested ){0,2}model\W{1,3}(\S{1,60} )?(is |was |has been )?"
+    r"(not found|not supported|not available|no longer|does not exist|deprecated|retired)"
 )
 
 _SAID: dict[Kind, tuple[str, str]] = {
@@ -182,8 +187,10 @@ def _classify(status_code: int, words: Words) -> Kind:
         status = next((int(code) for code in words.codes if re.fullmatch("[45][0-9]{2}", code)), status_code)
     text = words.text.lower()
     by_words = next((kind for kind, marks in _WORDS if any(mark in text for mark in marks)), None)
-    if status == HTTPStatus.NOT_FOUND and by_words is SubmissionFailed:
-        return SubmissionFailed  # "invalid URL": it is the address that is unknown, not the task
+    if _MODEL_GONE.match(text):
+        by_words = ModelUnavailable
+    if status == HTTPStatus.NOT_FOUND and by_words in {SubmissionFailed, ModelUnavailable}:
+        return by_words  # "invalid URL", "no such model": it is these that are unknown, not the task
     by_code = next((_GENERIC_CODES[code] for code in words.codes if code in _GENERIC_CODES), None)
     return _STATUSES.get(status) or by_words or by_code or _GENERIC_STATUSES.get(status) or _by_status(status)
 

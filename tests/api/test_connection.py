@@ -1,6 +1,7 @@
 import datetime as dt
 import gzip
 import ipaddress
+import logging
 import socket
 import ssl
 import struct
@@ -424,6 +425,23 @@ async def test_loopback_never_goes_through_a_proxy(serve, connect, monkeypatch):
     await client.status("video_1")
     assert isinstance(await client.generate(ORDER), Accepted)
     assert wire.connections == 2
+    await client.aclose()
+
+
+async def test_no_logger_at_any_level_sees_the_key_or_the_prompt(serve, connect, caplog):
+    async def script(wire, stream):
+        await wire.read_request(stream)
+        await stream.send(wire.answer({"error": {"message": f"{KEY} a lighthouse"}}, "502 Bad Gateway"))
+
+    url, _ = await serve(script)
+    client = connect(url)
+    caplog.set_level(logging.DEBUG)
+    await client.generate(ORDER)
+    with pytest.raises(errors.UpstreamUnavailable):
+        await client.status("video_1")
+    assert len(caplog.records) > 20
+    assert KEY not in caplog.text
+    assert "lighthouse" not in caplog.text
     await client.aclose()
 
 
