@@ -29,7 +29,8 @@ SPACING_SECONDS = 60.0
 """Two "not found" answers closer together than this count as one."""
 
 _LITERALLY = str.maketrans({character: f"[{character}]" for character in "*?["})  # in a GLOB
-_COLUMNS = ", ".join(column.name for column in fields(Order))
+_NAMES = tuple(column.name for column in fields(Order))
+_COLUMNS = ", ".join(_NAMES)
 _ORDERED = ", ".join(column.name for column in fields(NewOrder))
 _ORDERED_VALUES = ", ".join(f":{column.name}" for column in fields(NewOrder))
 _RESERVING = "state NOT IN ('rejected', 'absent') AND status <> 'failed'"
@@ -256,5 +257,5 @@ def _select(connection: sqlite3.Connection, where: str, values: dict[str, Any]) 
 
 
 def _order(row: tuple[Any, ...]) -> Order:
-    values = dict(zip((column.name for column in fields(Order)), row, strict=True))
+    values = dict(zip(_NAMES, row, strict=True))
     return Order(**values | {"request": json.loads(values["request"])})
