@@ -14,6 +14,7 @@ machine's, is refused.
 
 import ipaddress
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sora_mcp.simulator.answers import HANG_UP, Answer, json_answer
+from sora_mcp.simulator.dialects import DIALECTS
 from sora_mcp.simulator.faults import Fault
 from sora_mcp.simulator.gate import ADMIN
 from sora_mcp.simulator.task_ids import MODELS
@@ -31,7 +33,11 @@ if TYPE_CHECKING:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _dialect(value: Any) -> bool:
+    return isinstance(value, str) and set(value.split("+")) <= set(DIALECTS)
 
 
 def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -51,10 +57,10 @@ def _texts(value: Any) -> bool:
 
 
 SETTINGS: dict[str, Callable[[Any], bool]] = {
-    "speed": _number,
+    "speed": lambda value: _number(value) and value > 0,
     "keeps_ids": _switch,
     "remix_keeps_ids": _switch,
-    "dialect": _text,
+    "dialect": _dialect,
     "balance_credits": _or_none(_number),
     "key_credits": _or_none(_number),
     "job_seconds": _or_none(_number),

@@ -30,14 +30,12 @@ class _Connections:
 
     def hang_up(self, client: tuple[str, int], *, reset: bool) -> None:
         transport = self.transports.get(client)
-        if transport is None:
-            return
-        if not reset:
+        if transport and reset:
+            # Closing a socket that must not linger sends RST, whatever was read or written before.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            transport.abort()
+        elif transport:
             transport.close()
-            return
-        # Closing a socket that must not linger sends RST, whatever was read or written before.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        transport.abort()
 
 
 @asynccontextmanager
@@ -100,22 +98,18 @@ def run(
 
 
 async def _run(sim: Simulator, host: str, port: int, announce: Callable[[str], None] | None) -> None:
-    import asyncio  # noqa: PLC0415 - the loop must be woken from a signal handler, on Windows too
+    import asyncio  # noqa: PLC0415 - anyio's signal receiver does not work on Windows
 
     stop, loop = anyio.Event(), asyncio.get_running_loop()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        async with serve(sim, host=host, port=port) as url:
-            if announce:
-                announce(url)
-            await stop.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if sys.platform == "win32":
+            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(stop.set))
+        else:
+            loop.add_signal_handler(number, stop.set)
+    async with serve(sim, host=host, port=port) as url:
+        if announce:
+            announce(url)
+        await stop.wait()
 
 
 def _listener(host: str, port: int) -> socket.socket:
