@@ -234,6 +234,11 @@ def test_fault_that_cannot_be_is_refused(fields):
         Fault(**fields)
 
 
+async def test_answer_that_is_no_json_has_no_ids_to_lose(client, sim):
+    sim.faults.add(Fault("file", "no_id"))
+    assert "404" in (await client.get("/__files/uploads/none")).text
+
+
 async def test_drip_of_nothing_is_nothing(client, sim):
     sim.faults.add(Fault("generate", "drip"), Fault("file", "drip"))
     assert (await post(client)).json()["status"] == "queued"
