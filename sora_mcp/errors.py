@@ -26,6 +26,7 @@
 Each class has the ``code`` that programs rely on; ``str(error)`` is ``what happened. What to do next.``
 """
 
+import re
 import unicodedata
 from typing import ClassVar
 
@@ -33,16 +34,18 @@ UPSTREAM_MESSAGE_LIMIT = 300
 """Characters of the service's own words that are ever shown."""
 
 
+_VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
 def clean_upstream_text(text: str, limit: int = UPSTREAM_MESSAGE_LIMIT) -> str:
     """Make the service's words safe to show: one line, no control, bidirectional or tag characters, cut to size.
 
-    Cf holds the bidirectional and tag characters, Cc the escapes that drive a terminal, Cs lone surrogates
-    that no JSON encoder takes.
+    Category C holds the bidirectional and tag characters, the escapes that drive a terminal, and lone surrogates
+    that no JSON encoder takes. Variation selectors can carry a text that nobody sees.
     """
-    head = text[: limit * 4]
+    head = _VARIATION_SELECTORS.sub("", text[: limit * 4])
     spaced = "".join(" " if character.isspace() else character for character in head)
-    kept = "".join(character for character in spaced if unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co"})
-    line = " ".join(kept.split())
+    line = " ".join("".join(character for character in spaced if unicodedata.category(character)[0] != "C").split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -64,7 +67,7 @@ class SoraMcpError(Exception):
         """Take two sentences in our own words, and the service's words apart from them."""
         super().__init__(f"{happened} {next_step}".strip())
         self.retry_after_seconds = retry_after_seconds
-        self.upstream_message = clean_upstream_text(upstream_message) if upstream_message else None
+        self.upstream_message = clean_upstream_text(upstream_message or "") or None
 
 
 class InvalidArgument(SoraMcpError):
@@ -271,3 +274,12 @@ class UpstreamInvalid(ServiceError):
 
     code = "upstream_invalid"
     retryable = True
+
+
+def _leaves(kind: type[SoraMcpError]) -> list[type[SoraMcpError]]:
+    own = [kind] if "code" in vars(kind) else []
+    return own + [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
+
+
+BY_CODE: dict[str, type[SoraMcpError]] = {leaf.code: leaf for leaf in _leaves(SoraMcpError)}
+"""Every code and its class."""

@@ -24,17 +24,19 @@ _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 def _visible(prompt: str) -> str:
     if "\0" in prompt:
         raise ValueError("must not contain a NUL character")
+    # Separators, controls and marks draw nothing of their own.
     if not any(
-        unicodedata.category(character)[0] not in "ZC" and character not in _INVISIBLE_LETTERS for character in prompt
+        unicodedata.category(character)[0] not in "ZCM" and character not in _INVISIBLE_LETTERS for character in prompt
     ):
         raise ValueError("must not be blank: describe the video in words")
     return prompt
 
 
-Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_visible)]
+# Kept out of every repr: what is printed while looking for a fault ends in logs.
+Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS, repr=False), AfterValidator(_visible)]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{4,128}$")]
 Take = Annotated[int, Field(ge=1)]
-ImageUrls = Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGE_URLS)]
+ImageUrls = Annotated[list[str], Field(max_length=MAX_IMAGE_URLS)]
 WaitSeconds = Annotated[int, Field(ge=0, le=50)]
 Fit = Literal["crop", "pad", "none"]
 TaskStatus = Literal["queued", "in_progress", "completed", "failed", "unconfirmed"]
@@ -84,6 +86,85 @@ class RemixRequest(BaseModel):
         return self.model_dump()
 
 
+class Metadata(BaseModel):
+    """Size in pixels (``1280x720``) and length in seconds of a video, both strings as the API writes them."""
+
+    size: str
+    seconds: str
+
+
+class TaskError(BaseModel):
+    """Why a task failed."""
+
+    code: str
+    message: str
+
+
+class ResultFile(BaseModel):
+    """One finished file: its link and its format."""
+
+    url: str
+    format: str
+
+
+class Result(BaseModel):
+    """The files of a completed task."""
+
+    type: Literal["video"] = "video"
+    data: list[ResultFile]
+
+
+class OrderedTask(BaseModel):
+    """A task as an order answers it: the API's own field names, whatever shape the service used.
+
+    Fields that nobody knows stay ``None`` and are left out of answers.
+    """
+
+    id: str
+    object: Literal["generation.task"] = "generation.task"
+    model: str | None = None
+    status: TaskStatus
+    progress: int
+    created_at: int | None = None
+    metadata: Metadata | None = None
+    remixed_from_video_id: str | None = None
+    error: TaskError | None = None
+    retry_after_seconds: int | None = None
+    notes: list[str] | None = None
+
+
+class Task(OrderedTask):
+    """A task as a question about it is answered. Times are Unix seconds."""
+
+    completed_at: int | None = None
+    expires_at: int | None = None
+    result: Result | None = None
+    saved_path: str | None = None
+
+
+class UploadedImage(BaseModel):
+    """A reference image as the service has it: ``size`` in bytes, ``width`` and ``height`` in pixels."""
+
+    id: str
+    url: str
+    mime_type: str
+    size: int
+    width: int
+    height: int
+    aspect_ratio: str
+    changes: list[str]
+
+
+class DownloadedVideo(BaseModel):
+    """A video on this machine's disk: its full path, its bytes and their SHA-256 in hex."""
+
+    task_id: str
+    path: str
+    size: int
+    sha256: str
+    already_downloaded: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a task failed: the service's code and words, cleaned."""
@@ -97,7 +178,7 @@ class TaskReport:
     """What the service said of a task, whatever shape it used. ``None`` means that it said nothing of it.
 
     Times are Unix seconds, ``progress`` is 0-100, ``seconds`` the length of the video as the API writes it
-    (a string), ``urls`` every usable http(s) link in the order found.
+    (a string), ``urls`` every usable http(s) link in the order found: secrets, so not in the repr.
     """
 
     id: str
@@ -109,7 +190,7 @@ class TaskReport:
     seconds: str | None = None
     completed_at: int | None = None
     expires_at: int | None = None
-    urls: tuple[str, ...] = ()
+    urls: tuple[str, ...] = field(default=(), repr=False)
     failure: Failure | None = None
     remixed_from_video_id: str | None = None
     client_business_id: str | None = None
@@ -121,7 +202,7 @@ class Uploaded:
     """An image that the service took: its id, its public link, its type and its size in bytes."""
 
     id: str
-    url: str
+    url: str = field(repr=False)
     mime_type: str | None
     size: int | None
 

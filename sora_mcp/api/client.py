@@ -25,7 +25,7 @@ from sora_mcp.api.refusals import Asked, read_error
 from sora_mcp.api.responses import read_balance, read_models, read_task, read_upload
 from sora_mcp.api.retries import Retries, Transient, is_transient
 from sora_mcp.api.verdicts import NeverSent, Rejected, Unknown, Verdict
-from sora_mcp.errors import InvalidArgument, SubmissionFailed, UpstreamUnavailable
+from sora_mcp.errors import InvalidArgument, UpstreamUnavailable
 from sora_mcp.models import Balance, GenerateRequest, RemixRequest, TaskReport, Uploaded
 
 USER_AGENT = f"sora-mcp/{__version__} (MCP server for Sora 2 video)"
@@ -175,7 +175,7 @@ class ApiClient:
                     UpstreamUnavailable(no_reply.happened, "The order may have been accepted and billed: look it up.")
                 )
             return NeverSent(
-                SubmissionFailed(no_reply.happened, f"Nothing was ordered or charged. {no_reply.next_step}")
+                UpstreamUnavailable(no_reply.happened, f"Nothing was ordered or charged. {no_reply.next_step}")
             )
         return judge(reply.status_code, reply.body, asked, self._retry_after(reply), self._log_unknown_status)
 

@@ -108,7 +108,7 @@ async def test_an_order_without_a_connection_was_never_sent(talk, error):
     client, service = talk(error)
     verdict = await client.generate(order())
     assert isinstance(verdict, NeverSent)
-    assert isinstance(verdict.error, errors.SubmissionFailed)
+    assert isinstance(verdict.error, errors.UpstreamUnavailable)
     assert "Nothing was ordered or charged" in str(verdict.error)
     assert len(service.requests) == 1
 
