@@ -1,9 +1,7 @@
 """Saving a video, as a sequence: is it there, is it ours to fetch, fetch it, give it its name."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ from anyio import to_thread
 
 from sora_mcp.downloads.folders import on_disk, prepare
 from sora_mcp.downloads.locks import held
-from sora_mcp.downloads.names import file_stem, hidden_stem, published_name
+from sora_mcp.downloads.names import LAST_SECOND, file_stem, hidden_stem, published_name
 from sora_mcp.downloads.parts import Part
 from sora_mcp.downloads.publishing import SavedVideo, find_published, is_still_there, publish
 from sora_mcp.errors import DiskFull, NotAVideo, ResultExpired
@@ -22,12 +20,6 @@ if TYPE_CHECKING:
 
     from sora_mcp.downloads.links import Resolver
     from sora_mcp.downloads.transfer import Progress
-
-
-@dataclass(slots=True)
-class _Turn:
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
-    users: int = 0
 
 
 class Downloader:
@@ -69,7 +61,6 @@ class Downloader:
         self._sleep = sleep
         self._resolver = resolver or _addresses
         self._client: httpx.AsyncClient | None = None
-        self._turns: dict[str, _Turn] = {}
 
     async def save(
         self,
@@ -112,35 +103,21 @@ class Downloader:
         if known is not None and await to_thread.run_sync(is_still_there, known):
             return known, True
         folder = self._output_dir()
-        async with self._turn(task_id):
-            await on_disk(folder, prepare, folder, self._clock())
-            async with held(folder / f"{hidden_stem(task_id)}.lock", self._sleep):
-                part = Part(folder, hidden_stem(task_id))
-                found = await on_disk(folder, find_published, folder, published_name(task_id), known)
-                if found is not None:
-                    await on_disk(folder, part.discard)
-                    return found, True
-                stem = file_stem(task_id, prompt=prompt, created_at=created_at, now=self._clock())
-                return await self._download(part, stem, link, expires_at, on_progress), False
+        await on_disk(folder, prepare, folder, self._clock())
+        async with held(folder / f"{hidden_stem(task_id)}.lock", self._sleep):
+            part = Part(folder, hidden_stem(task_id))
+            found = await on_disk(folder, find_published, folder, published_name(task_id), known)
+            if found is not None:
+                await on_disk(folder, part.discard)
+                return found, True
+            stem = file_stem(task_id, prompt=prompt, created_at=created_at, now=self._clock())
+            return await self._download(part, stem, link, expires_at, on_progress), False
 
     async def aclose(self) -> None:
         """Close the connections. Nothing may be under way."""
         if self._client is not None:
             await self._client.aclose()
             self._client = None
-
-    @asynccontextmanager
-    async def _turn(self, task_id: str) -> AsyncGenerator[None]:
-        """One at a time for one task in this process; the next in line finds the file."""
-        turn = self._turns.setdefault(task_id, _Turn())
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[task_id]
 
     async def _download(
         self,
@@ -202,7 +179,7 @@ async def _addresses(host: str) -> tuple[str, ...]:
 
 
 def _expired(expires_at: int | None, now: float) -> ResultExpired:
-    if expires_at is None:
+    if expires_at is None or not 0 < expires_at < LAST_SECOND:
         happened = "The service no longer hands out this video: links die 24 hours after a video is completed."
     else:
         moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(expires_at))

@@ -1,4 +1,4 @@
-"""One process at a time for one video. The lock belongs to the open file, so it dies with its process."""
+"""One at a time for one video, in this process and all others. The lock is the open file's: it dies with its owner."""
 
 import os
 import sys

@@ -11,10 +11,12 @@ import unicodedata
 MAX_NAME_BYTES = 120
 """UTF-8 bytes of a whole file name; file systems take 255, encrypted ones 143."""
 
+LAST_SECOND = 32_503_680_000
+"""The year 3000 in Unix seconds: later ones have no date on every platform."""
+
 _MAX_WORDS_CHARACTERS = 48
 _MAX_WORDS_BYTES = MAX_NAME_BYTES - len("2026-11-23  0123abcd (999).mp4")
 _FORBIDDEN = frozenset('<>:"/\\|?*')  # by Windows and, in part, by everybody else
-_LAST_SECOND = 253_402_214_400  # the year 9999: later ones have no date
 
 
 def file_stem(task_id: str, *, prompt: str | None, created_at: float | None, now: float) -> str:
@@ -29,7 +31,7 @@ def file_stem(task_id: str, *, prompt: str | None, created_at: float | None, now
         created_at: Unix seconds of the order; ``None`` or absurd figures fall back to ``now``.
         now: Unix seconds.
     """
-    moment = created_at if created_at is not None and 0 < created_at < _LAST_SECOND else now
+    moment = created_at if created_at is not None and 0 < created_at < LAST_SECOND else now
     day = time.strftime("%Y-%m-%d", time.localtime(moment))
     return " ".join(part for part in (day, _first_words(prompt or ""), short_id(task_id)) if part)
 

@@ -8,7 +8,6 @@ second name: a part that was linked to its final name *is* the user's video.
 import io
 import json
 import os
-import stat
 import time
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
@@ -148,7 +147,7 @@ class Part:
         except OSError:
             return False
         found = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size < synced:
+        if found.st_nlink != 1 or found.st_size < synced:
             return False
         self._file.truncate(synced)
         while block := self._file.read(_READ_BYTES):

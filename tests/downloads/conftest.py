@@ -59,6 +59,7 @@ class FileServer(socketserver.ThreadingTCPServer):
         self.answers = []
         self.usual = Answer()
         self.seen = []
+        self.fell_silent = threading.Event()
 
     @property
     def origin(self):
@@ -98,6 +99,8 @@ class _Request(socketserver.BaseRequestHandler):
             if answer.length == "chunked":
                 block = f"{len(block):x}\r\n".encode() + block + b"\r\n"
             self.request.sendall(block)
+            if answer.pause > 1:
+                self.server.fell_silent.set()
             time.sleep(answer.pause)
         if answer.length == "chunked" and answer.cut_after is None:
             self.request.sendall(b"0\r\n\r\n")
@@ -114,7 +117,8 @@ class _Request(socketserver.BaseRequestHandler):
             out["ETag"] = answer.etag
         status, start = answer.status or 200, 0
         asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
-        if status == 200 and asked and answer.ranges and headers.get("if-range", answer.etag) == answer.etag:
+        can_range = answer.ranges and not answer.content_range
+        if status == 200 and asked and can_range and headers.get("if-range", answer.etag) == answer.etag:
             start = int(asked[1])
             status = 206 if start < len(body) else 416
             total = len(body)
@@ -144,6 +148,17 @@ def server(video):
         yield running
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def silence(server):
+    """Waits until the server has stopped in the middle, and what it sent has arrived."""
+
+    async def wait():
+        assert await anyio.to_thread.run_sync(server.fell_silent.wait, 20)
+        await anyio.sleep(0.2)
+
+    return wait
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ async def fetch(wire, folder, links, slept):
 
 HOSTILE = [
     "http://files.toapis.com/v.mp4",
+    "http://files.toapis.com:443/v.mp4",
     "https://files.toapis.com:8443/v.mp4",
     "https://files.toapis.com:0/v.mp4",
     "https://evil.example/v.mp4",
