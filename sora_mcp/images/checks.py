@@ -31,7 +31,6 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _MAX_BRANDS_BYTES = 256
 _THREADS = 2
 _GIF_TRAILER, _GIF_IMAGE, _GIF_EXTENSION = 0x3B, 0x2C, 0x21
-_MAX_COUNTED_FRAMES = 10_000
 
 
 class Refused(Exception):
@@ -125,7 +124,7 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
 def _gif_frames(data: bytes) -> int:
     """Walk the blocks: Pillow's count decodes its way through every frame, seconds for a long animation."""
     frames, at = 0, 13 + _gif_palette(data, 10)
-    while at < len(data) and frames < _MAX_COUNTED_FRAMES:
+    while at < len(data):
         block = data[at]
         if block == _GIF_IMAGE:
             frames += 1

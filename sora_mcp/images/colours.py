@@ -56,8 +56,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, boo
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         mode = _SPACES.get(cast("Any", source.profile).xcolor_space.strip(), "")
-        if mode == "RGB":
-            image = plain
+        if mode == "RGB" and image.mode == "L":
+            image = plain  # a grey picture may well describe its greys with three primaries
         if mode != image.mode:
             return plain, False
         converted = cast(

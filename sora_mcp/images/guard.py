@@ -74,7 +74,7 @@ class Guard:
             raise refusal("memory" if exit_code == OUT_OF_MEMORY else "broken", (0, 0), wanted)
         line, _, frame = output.partition(b"\n")
         try:
-            raw: dict[str, Any] = json.loads(line)
+            raw: dict[str, Any] = json.loads(line if len(line) <= _MAX_REPORT_BYTES else b"")
             if "refused" in raw:
                 reason, size = str(raw["refused"]), (int(raw["width"]), int(raw["height"]))
             else:

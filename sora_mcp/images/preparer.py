@@ -113,21 +113,20 @@ class ImagePreparer:
             await self._fetcher.aclose()
 
     async def _open(self, file: str) -> IO[bytes]:
-        match kind_of(file):
-            case "path":
-                work = partial(open_path, file, self._roots, allow_local_paths=self._allow_local_paths)
-                return await to_thread.run_sync(work)
-            case "data":
-                return await to_thread.run_sync(open_data, file)
-            case "link":
-                source = await to_thread.run_sync(temporary_file)
-                try:
-                    await (await self._links()).fetch(file, source)
-                    source.seek(0)
-                except BaseException:
-                    source.close()
-                    raise
-                return source
+        kind = kind_of(file)
+        if kind == "path":
+            work = partial(open_path, file, self._roots, allow_local_paths=self._allow_local_paths)
+            return await to_thread.run_sync(work)
+        if kind == "data":
+            return await to_thread.run_sync(open_data, file)
+        source = await to_thread.run_sync(temporary_file)
+        try:
+            await (await self._links()).fetch(file, source)
+            source.seek(0)
+        except BaseException:
+            source.close()
+            raise
+        return source
 
     async def _links(self) -> "Fetcher":
         if self._fetcher is None:
