@@ -5,22 +5,33 @@ import logging
 import os
 import re
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from sora_mcp.addresses import origin
 from sora_mcp.catalog import load_catalog
+from sora_mcp.errors import UrlNotAllowed
 
 DEFAULT_BASE_URL = "https://toapis.com"
 DEFAULT_FILE_HOSTS = "files.toapis.com,files.toapis.cn"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"", "0", "false", "no", "off"})
-_PLACEHOLDER = re.compile(r"\$\{|<|>|^sk-(\.\.\.|…|x+)$|your[-_ ]?(api[-_ ]?)?key|placeholder|changeme", re.IGNORECASE)
-_HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+_FALSE = frozenset({"0", "false", "no", "off"})
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._~+/=:-]")
+_PLACEHOLDER = re.compile(
+    r"\$\{|\{\{|^[$<]|^%.*%$"  # a template or a shell did not fill it in
+    r"|\.\.\.|\*\*\*"  # a console left out the middle
+    r"|(^|[-_.])your[-_.]|your(api)?key|placeholder|(change|replace)[-_]?me|[-_.]here$"
+    r"|^sk[-_.x]*$|^x{3,}$|^(toapis[-_.])?(api[-_.]?)?key$|^(none|null|undefined|todo)$",
+    re.IGNORECASE,
+)
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_MAX_SECRET_CHARACTERS = 1000
 
 
 class SettingError(Exception):
@@ -60,11 +71,15 @@ class Settings(BaseModel):
         """
         env = os.environ if environment is None else environment
         values: dict[str, object] = {}
-        key, token = _api_key(env), env.pop("SORA_MCP_HTTP_TOKEN", "").strip()
+        # Both are taken out before either is judged: a refusal must not leave the other one behind.
+        key, token = env.pop("TOAPIS_API_KEY", "").strip(), env.pop("SORA_MCP_HTTP_TOKEN", "").strip()
+        key_file = env.get("TOAPIS_API_KEY_FILE", "").strip()
         if key:
-            values["api_key"] = SecretStr(key)
+            values["api_key"] = _key("TOAPIS_API_KEY", key)
+        elif key_file:
+            values["api_key"] = _key("TOAPIS_API_KEY_FILE", _read_key("TOAPIS_API_KEY_FILE", key_file))
         if token:
-            values["http_token"] = SecretStr(_without_space("SORA_MCP_HTTP_TOKEN", token))
+            values["http_token"] = _secret("SORA_MCP_HTTP_TOKEN", token)
         readers = {
             "TOAPIS_BASE_URL": ("base_url", _base_url),
             "SORA_MCP_SIMULATE": ("simulate", _switch),
@@ -82,6 +97,8 @@ class Settings(BaseModel):
         for variable, (field, read) in readers.items():
             if text := env.get(variable, "").strip():
                 values[field] = read(variable, text)
+            elif read in {_folder, _folders} and not _home_is_known():
+                raise SettingError(variable, "the home folder is unknown, so it has no default; set it to a full path.")
         return cls.model_validate(values)
 
     @cached_property
@@ -110,10 +127,11 @@ class Settings(BaseModel):
         from platformdirs import user_desktop_path, user_downloads_path, user_pictures_path  # noqa: PLC0415
 
         roots = [user_pictures_path(), user_downloads_path(), user_desktop_path()]
-        here = Path.cwd()
-        if here not in {Path(here.anchor), Path.home()}:
-            roots.append(here)
-        return tuple(roots)
+        with suppress(OSError):  # the working directory may have been removed
+            roots.append(Path.cwd())
+        # A desktop that is switched off is the home folder itself on Linux.
+        home = os.path.realpath(Path.home())
+        return tuple(root for root in roots if os.path.realpath(root) not in {home, root.anchor})
 
 
 def quiet_foreign_loggers() -> None:
@@ -122,43 +140,47 @@ def quiet_foreign_loggers() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _api_key(env: MutableMapping[str, str]) -> str:
-    key, source = env.pop("TOAPIS_API_KEY", "").strip(), "TOAPIS_API_KEY"
-    file = env.get("TOAPIS_API_KEY_FILE", "").strip()
-    if not key and file:
-        source = "TOAPIS_API_KEY_FILE"
-        try:
-            key = Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a text file"
-            raise SettingError(
-                source, f"the file cannot be read ({reason}). Give the path of a readable file."
-            ) from None
-        if not key:
-            raise SettingError(source, "the file is empty. Put the key into it, on one line.")
-    if key and (not key.isascii() or not key.isprintable() or _PLACEHOLDER.search(key)):
-        raise SettingError(source, "this is not a key but a placeholder, or has odd characters. Set your real key.")
-    return _without_space(source, key)
+def _read_key(variable: str, file: str) -> str:
+    try:
+        with Path(file).expanduser().open(encoding="utf-8-sig") as stream:
+            key = stream.read(_MAX_SECRET_CHARACTERS * 2).strip()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise SettingError(variable, f"the file cannot be read ({reason}). Give the path of a readable file.") from None
+    if not key:
+        raise SettingError(variable, "the file is empty. Put the key into it, on one line.")
+    return key
 
 
-def _without_space(variable: str, secret: str) -> str:
-    if any(character.isspace() for character in secret):
+def _key(variable: str, text: str) -> SecretStr:
+    key = _secret(variable, text)
+    if _NOT_IN_A_KEY.search(text):
+        raise SettingError(variable, "it has characters that no key has. Set your real key, without quotes.")
+    return key
+
+
+def _secret(variable: str, text: str) -> SecretStr:
+    if any(character.isspace() for character in text):
         raise SettingError(variable, "there is white space inside. Set it without spaces or line breaks.")
-    return secret
+    if len(text) > _MAX_SECRET_CHARACTERS or not text.isascii() or not text.isprintable():
+        raise SettingError(variable, "it is too long or has odd characters. Set it to plain letters and digits.")
+    if _PLACEHOLDER.search(text):
+        raise SettingError(variable, "this is a placeholder. Set the real value.")
+    return SecretStr(text)
 
 
 def _base_url(variable: str, text: str) -> str:
     advice = f"give an https address, or http on loopback; the usual one is {DEFAULT_BASE_URL}."
     try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise SettingError(variable, f"not an address; {advice}") from None
-    if not host or parts.username is not None or parts.query or parts.fragment:
+        scheme, host, _ = origin(text)
+    except UrlNotAllowed:
+        raise SettingError(variable, f"not a plain address; {advice}") from None
+    if "?" in text or "#" in text:
         raise SettingError(variable, f"not a plain address; {advice}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    if scheme != "https" and not is_loopback(host):
         raise SettingError(variable, f"the key must not travel in clear; {advice}")
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+    address, path = urlsplit(text).netloc, urlsplit(text).path
+    return f"{scheme}://{address}{path.rstrip('/').removesuffix('/v1').rstrip('/')}"
 
 
 def is_loopback(host: str) -> bool:
@@ -181,7 +203,7 @@ def _switch(variable: str, text: str) -> bool:
 
 def _positive_number(variable: str, text: str) -> float:
     try:
-        number = float(text)
+        number = float(text) if text.isascii() and "_" not in text else -1.0
     except ValueError:
         number = -1.0
     if not 0 < number <= 86_400:  # noqa: PLR2004 - a day
@@ -204,12 +226,20 @@ def _model(variable: str, text: str) -> str:
 
 def _folder(variable: str, text: str) -> Path:
     try:
+        text.encode()
         folder = Path(text).expanduser()
-    except RuntimeError:
-        raise SettingError(variable, "the home folder in it is unknown; give a full path.") from None
+    except (RuntimeError, ValueError):
+        raise SettingError(variable, "its home folder is unknown, or it is not text; give a full path.") from None
     if not folder.is_absolute() or "\0" in text:
         raise SettingError(variable, "give a full path: programs start this server in folders of their own.")
     return folder
+
+
+def _home_is_known() -> bool:
+    try:
+        return Path.home().is_absolute()
+    except RuntimeError:
+        return False
 
 
 def _folders(variable: str, text: str) -> tuple[Path, ...]:
@@ -218,7 +248,7 @@ def _folders(variable: str, text: str) -> tuple[Path, ...]:
 
 def _hosts(variable: str, text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    if not all(_HOST_NAME.match(host) for host in hosts):
+    if not all(_HOST_NAME.fullmatch(host) for host in hosts):
         raise SettingError(variable, "give host names separated by commas, without scheme, port or path.")
     return hosts
 
