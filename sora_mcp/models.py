@@ -32,12 +32,12 @@ def _visible(prompt: str) -> str:
     return prompt
 
 
-# Kept out of every repr: what is printed while looking for a fault ends in logs.
-Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS, repr=False), AfterValidator(_visible)]
+Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_visible)]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{4,128}$")]
 Take = Annotated[int, Field(ge=1)]
 ImageUrls = Annotated[list[str], Field(max_length=MAX_IMAGE_URLS)]
 WaitSeconds = Annotated[int, Field(ge=0, le=50)]
+Limit = Annotated[int, Field(ge=1, le=50)]
 Fit = Literal["crop", "pad", "none"]
 TaskStatus = Literal["queued", "in_progress", "completed", "failed", "unconfirmed"]
 
@@ -61,7 +61,7 @@ class GenerateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     model: str
-    prompt: Prompt
+    prompt: Prompt = Field(repr=False)
     duration: Duration = DEFAULT_DURATION
     aspect_ratio: AspectRatio = DEFAULT_ASPECT_RATIO
     image_urls: ImageUrls | None = None
@@ -78,7 +78,7 @@ class RemixRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     model: str
-    prompt: Prompt
+    prompt: Prompt = Field(repr=False)
     client_business_id: str
 
     def body(self) -> dict[str, Any]:
@@ -163,6 +163,41 @@ class DownloadedVideo(BaseModel):
     size: int
     sha256: str
     already_downloaded: bool
+
+
+class Video(BaseModel):
+    """A line of the history. ``duration`` in seconds, times in Unix seconds, ``prompt`` cut at 200 characters."""
+
+    id: str
+    status: TaskStatus
+    progress: int
+    prompt: str
+    model: str
+    duration: int
+    aspect_ratio: str | None = None
+    created_at: int
+    expires_at: int | None = None
+    saved_path: str | None = None
+    remixed_from_video_id: str | None = None
+
+
+class VideoPage(BaseModel):
+    """Videos, newest first; ``next`` is the cursor of the page after this one."""
+
+    videos: list[Video]
+    next: str | None = None
+
+
+class Account(BaseModel):
+    """What is left. Credits (200 are 1 USD) that nobody told are absent, never 0."""
+
+    credits_remaining: float | None = None
+    credits_used: float | None = None
+    unlimited: bool
+    models: list[str]
+    default_model: str
+    seconds_ordered_24h: int
+    daily_limit_seconds: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class Ordering:
         try:
             accepted = await self._journal.accept(order.order_id, report)
             if report.client_business_id == order.order_id:
-                await self._journal.learn_ids_kept(order.model)
+                await self._journal.learn_ids_kept(ids_kept_for(order))
         except JournalUnavailable as error:
             logger.error("order %s was accepted but could not be written down yet: %s", order.order_id, error)  # noqa: TRY400
             self._task_group.start_soon(self._accept_later, order, report)
@@ -308,7 +308,7 @@ class Ordering:
             return await self._lost(order)
         with anyio.CancelScope(shield=True):
             order = await self._accept(order, report)
-            await self._write_down_known(order.model)
+            await self._write_down_known(ids_kept_for(order))
         return order
 
     async def _ask(self, order: Order) -> TaskReport:
@@ -323,9 +323,9 @@ class Ordering:
             raise TaskNotFound("The service answered with another order.", "")
         return report
 
-    async def _write_down_known(self, model: str) -> None:
+    async def _write_down_known(self, kind_of_order: str) -> None:
         try:
-            await self._journal.learn_ids_kept(model)
+            await self._journal.learn_ids_kept(kind_of_order)
         except JournalUnavailable as error:
             logger.warning("that the service keeps order ids could not be written down: %s", error)
 
@@ -334,7 +334,7 @@ class Ordering:
         try:
             order = await self._lost(order)
             answers = await self._journal.not_found(order.order_id)
-            if answers.proven and await self._journal.ids_kept(order.model):
+            if answers.proven and await self._journal.ids_kept(ids_kept_for(order)):
                 return await self._journal.mark_absent(order.order_id)
         except JournalUnavailable as error:
             logger.warning("order %s: its look-up could not be written down: %s", order.order_id, error)
@@ -380,6 +380,11 @@ class Ordering:
                 logger.warning("lost orders cannot be looked for: %s", error)
             await self._sleep(pause)
             pause = min(pause * 2, 60.0)
+
+
+def ids_kept_for(order: Order) -> str:
+    """What is learned when the service answers to an order id: remixes may keep them or not, whatever others do."""
+    return order.model if order.kind == "generate" else f"{order.model} {order.kind}"
 
 
 def _unanswered(order: NewOrder, now: float) -> Order:

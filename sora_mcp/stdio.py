@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 from mcp.server import MCPServer
 
@@ -27,8 +28,12 @@ def serve_stdio(server: MCPServer[Studio]) -> None:
     """Serve until stdin ends, or SIGTERM or SIGINT comes."""
     if sys.platform != "win32":
         end = _stdin_with_an_end()
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            end()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: end())
+            signal.signal(number, on_signal)
     server.run("stdio")
 
 

@@ -1,42 +1,50 @@
-"""What happens, in order: order a video, ask about it, wait for it, send a reference image.
+"""What happens, in order: order a video or a remix, ask about it, list what there is.
 
-Knows neither MCP nor HTTP. The API client, the journal and the image tools are opened when they are first needed.
+Knows neither MCP nor HTTP. Everything is opened when it is first needed.
 """
 
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
-from sora_mcp.addresses import check_public_link, is_public_address
+from sora_mcp.account import account_answer
 from sora_mcp.answers import task_answer
-from sora_mcp.catalog import Model, load_catalog
-from sora_mcp.downloads import Downloader, SavedVideo
-from sora_mcp.errors import InvalidArgument, JournalUnavailable, ModelUnavailable, NotReady, ResultMissing, TaskNotFound
-from sora_mcp.journal import NewOrder, Order, Upload, fingerprint, new_order_id
-from sora_mcp.models import DownloadedVideo, Fit, GenerateRequest, Task, TaskReport, UploadedImage
+from sora_mcp.asking import Asking
+from sora_mcp.catalog import load_catalog
+from sora_mcp.errors import InvalidArgument, JournalUnavailable, ModelUnavailable, NotReady, ResultExpired
+from sora_mcp.history import Reminders, page_of_videos
+from sora_mcp.journal import NewOrder, Order, fingerprint, new_order_id
+from sora_mcp.models import (
+    Account,
+    DownloadedVideo,
+    Fit,
+    GenerateRequest,
+    RemixRequest,
+    Task,
+    TaskReport,
+    TaskStatus,
+    UploadedImage,
+    VideoPage,
+)
 from sora_mcp.offer import known_model
-from sora_mcp.saving import Progress, Saving
+from sora_mcp.ordering import Send
+from sora_mcp.references import References
+from sora_mcp.saving import Saving
 from sora_mcp.service import Service, StartSimulator, journal_path, open_service
 from sora_mcp.settings import Settings
-from sora_mcp.waiting import OnChange, Waiting
+from sora_mcp.transfers import Progress
+from sora_mcp.waiting import OnChange
 
 if TYPE_CHECKING:
     import httpx
 
-    from sora_mcp.images import ImagePreparer
-
 logger = logging.getLogger(__name__)
 
-QUESTION_SECONDS = 12.0
-LATE_TASK_SECONDS = 600.0
-"""How long after an order a "not found" only means that the service is behind with its own list."""
-NOT_FOUND_PAUSES = (1.0, 1.0)
-JOURNAL_PATIENCE_SECONDS = 2.0
+REMINDER_SECONDS = 600.0
 
 SAME_ORDER_NOTE = (
     "This order was placed before: this is that task, nothing was ordered or charged again. "
@@ -50,6 +58,7 @@ class Studio:
     Args:
         settings: As loaded.
         task_group: Of the server's lifespan.
+        local_paths: Whether a path given as an image is on this computer.
         start_simulator: Starts the embedded simulator in a task group and returns its address.
         transport: Replaces the network in tests.
         clock: Unix seconds.
@@ -61,6 +70,7 @@ class Studio:
         settings: Settings,
         task_group: TaskGroup,
         *,
+        local_paths: bool = True,
         start_simulator: StartSimulator | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         clock: Callable[[], float] = time.time,
@@ -75,11 +85,12 @@ class Studio:
         self._sleep = sleep
         self._opening = anyio.Lock()
         self._service: Service | None = None
-        self._images: ImagePreparer | None = None
-        self._downloads: Downloader | None = None
-        self._recorded: dict[str, tuple[str, int | None]] = {}
-        self._saving = Saving(self._save, task_group)
-        self._waiting = Waiting(self._ask, task_group, poll_seconds=settings.poll_seconds, sleep=sleep)
+        self._asking = Asking(self._open, task_group, poll_seconds=settings.poll_seconds, clock=clock, sleep=sleep)
+        self._saving = Saving(
+            settings, self._open, self._asking, task_group, transport=transport, clock=clock, sleep=sleep
+        )
+        self._references = References(settings, local_paths=local_paths, clock=clock)
+        self._reminders = Reminders(clock=clock)
 
     async def finish_orders(self, seconds: float) -> None:
         """Let orders in flight end, for at most ``seconds``; what is left is found again at the next start."""
@@ -89,16 +100,14 @@ class Studio:
     async def aclose(self) -> None:
         """Close connections and files, once nothing runs any more."""
         with anyio.CancelScope(shield=True):
-            if self._downloads:
-                await self._downloads.aclose()
-            if self._images:
-                await self._images.aclose()
+            await self._saving.aclose()
+            await self._references.aclose()
             if self._service:
                 await self._service.api.aclose()
                 await self._service.journal.aclose()
 
     async def warm_up(self) -> None:
-        """Import what the first call needs, and take up what an earlier process left behind."""
+        """Where there was an earlier process of this account, take up what it left behind."""
         if self.settings.api_key is None and not self.settings.simulate:
             return
         if journal_path(self.settings).exists():
@@ -121,6 +130,9 @@ class Studio:
                         clock=self._clock,
                         sleep=self._sleep,
                     )
+                    self._task_group.start_soon(self._watch_links, self._service)
+                    if self.settings.auto_save:
+                        self._task_group.start_soon(self._saving.save_in_background)
         return self._service
 
     async def generate(
@@ -137,8 +149,7 @@ class Studio:
             raise InvalidArgument(f"{model} makes videos of {allowed} seconds.", "Pass one of these as duration.")
         image_urls = image_urls or None
         service = await self._open()
-        await self._check_images(service, image_urls or [], aspect_ratio, chosen)
-        await service.offer.check(model)
+        await self._references.check(service, image_urls or [], aspect_ratio, chosen)
         arguments = {"duration": duration, "aspect_ratio": aspect_ratio, "image_urls": image_urls}
         order = NewOrder(
             order_id=new_order_id(),
@@ -164,12 +175,71 @@ class Studio:
         if image_urls and len(image_urls) > chosen.max_images:
             used = "first one" if chosen.max_images == 1 else f"first {chosen.max_images}"
             notes.append(f"Only the {used} of the {len(image_urls)} images is used.")
+        return await self._place(service, order, lambda: service.api.generate(request), take, notes)
+
+    async def remix(self, video_id: str, prompt: str, take: int) -> Task:
+        """Order a changed version of a completed video, by the same rules as :meth:`generate`.
+
+        Raises:
+            NotReady: The source is not completed.
+            ResultExpired: The source is older than 24 hours: the service no longer has it.
+            SoraMcpError: Nothing was ordered, and why.
+        """
+        service = await self._open()
+        source, report = await self._completed(video_id)
+        video_id = source.id if source else video_id
+        model = (source and source.model) or (report and report.model) or self.settings.default_model
+        size = source.size if source else report.size if report else None
+        seconds = source.seconds if source else int((report and report.seconds) or load_catalog().default_duration)
+        order = NewOrder(
+            order_id=new_order_id(),
+            kind="remix",
+            fingerprint=fingerprint("remix_video", service.account, model, prompt, {"video_id": video_id}, take),
+            model=model,
+            prompt=prompt,
+            seconds=seconds,
+            aspect_ratio=source.aspect_ratio if source else None,
+            size=size,
+            request={"video_id": video_id, "take": take},
+            remixed_from_video_id=video_id,
+        )
+        request = RemixRequest(model=model, prompt=prompt, client_business_id=order.order_id)
+        return await self._place(service, order, lambda: service.api.remix(video_id, request), take, [])
+
+    async def _completed(self, video_id: str) -> tuple[Order | None, TaskReport | None]:
+        """The source of a remix: known as completed, or asked about.
+
+        Raises:
+            NotReady: It is not completed, or its own order is not even confirmed.
+            ResultExpired: It is older than 24 hours.
+        """
+        source = await self._asking.order(video_id)
+        report, expires_at = None, source.expires_at if source else None
+        if source is None or source.status != "completed":
+            if source and source.state != "accepted":
+                raise NotReady(f"The order {video_id} is not a video yet.", "Ask get_video_status about it first.")
+            report = await self._asking.ask(source.id if source else video_id)
+            expires_at = report.expires_at
+            if report.status != "completed":
+                advice = f'Wait for it: get_video_status(task_id="{video_id}", wait_seconds=50).'
+                if report.status == "failed":
+                    advice = "A failed video cannot be remixed: choose another."
+                raise NotReady(f"The video {video_id} is {report.status.replace('_', ' ')}, not completed.", advice)
+        if expires_at is not None and expires_at <= self._clock():
+            raise ResultExpired(
+                f"The video {video_id} is older than 24 hours: the service no longer has it to remix.",
+                "Nothing was ordered. Order a new video with generate_video instead, if the user wants one.",
+            )
+        return source, report
+
+    async def _place(self, service: Service, order: NewOrder, send: Send, take: int, notes: list[str]) -> Task:
+        await service.offer.check(order.model)
         try:
-            placed = await service.ordering.place(order, lambda: service.api.generate(request))
+            placed = await service.ordering.place(order, send)
         except ModelUnavailable as error:
-            raise await service.offer.unavailable(model, error.upstream_message) from error
+            raise await service.offer.unavailable(order.model, error.upstream_message) from error
         if placed.joined:
-            notes.insert(0, SAME_ORDER_NOTE.format(take + 1))
+            notes = [SAME_ORDER_NOTE.format(take + 1), *notes]
         return self._answer(placed.order, None, notes)
 
     async def status(self, task_id: str, wait_seconds: int = 0, on_change: OnChange | None = None) -> Task:
@@ -179,18 +249,12 @@ class Studio:
             SoraMcpError: The question could not be answered; the task itself is not touched by that.
         """
         service = await self._open()
-        order = await self._known(service, task_id)
+        order = await self._asking.order(task_id)
         if order and order.state != "accepted":
             order = await service.ordering.resolve(order, wait_seconds)
             if order.state != "accepted":
                 return self._answer(order, None)
-        task_id = order.id if order else task_id
-        known = self._waiting.known(task_id)
-        if known and known.expires_at is not None and known.expires_at <= self._clock():
-            self._waiting.forget(task_id)
-        report = await self._waiting.wait(task_id, wait_seconds, on_change)
-        if report.status == "completed" and not report.urls:
-            raise _no_link(task_id)
+        report = await self._asking.wait(order.id if order else task_id, wait_seconds, on_change)
         return self._answer(order, report)
 
     async def upload(self, file: str, aspect_ratio: str | None, fit: Fit) -> UploadedImage:
@@ -199,54 +263,7 @@ class Studio:
         Raises:
             SoraMcpError: The image cannot be used or sent.
         """
-        service = await self._open()
-        if self._images is None:
-            from sora_mcp.images import ImagePreparer  # noqa: PLC0415 - only this call needs it
-
-            self._images = ImagePreparer(
-                roots=lambda: self.settings.image_roots,
-                trusted_origin=lambda: service.base_url,
-                sizes=load_catalog().sizes,
-            )
-        prepared = await self._images.prepare(file, aspect_ratio=aspect_ratio, fit=fit)
-        settings = f"{prepared.aspect_ratio} {fit}"
-        upload = await self._earlier_upload(service, prepared.source_sha256, settings)
-        if upload is None:
-            uploaded = await service.api.upload_image(prepared.data, prepared.mime_type)
-            upload = Upload(
-                id=uploaded.id,
-                url=uploaded.url,
-                mime_type=uploaded.mime_type or prepared.mime_type,
-                size=uploaded.size or len(prepared.data),
-                width=prepared.width,
-                height=prepared.height,
-                created_at=self._clock(),
-                changes=prepared.changes,
-            )
-            await self._remember_upload(service, prepared.source_sha256, settings, upload)
-        return UploadedImage(
-            id=upload.id,
-            url=upload.url,
-            mime_type=upload.mime_type or prepared.mime_type,
-            size=upload.size or len(prepared.data),
-            width=upload.width,
-            height=upload.height,
-            aspect_ratio=prepared.aspect_ratio,
-            changes=list(prepared.changes),
-        )
-
-    async def _earlier_upload(self, service: Service, content_sha256: str, settings: str) -> Upload | None:
-        try:
-            return await service.journal.find_upload(content_sha256, settings)
-        except JournalUnavailable as error:
-            logger.warning("earlier uploads cannot be looked up: %s", error)
-            return None
-
-    async def _remember_upload(self, service: Service, content_sha256: str, settings: str, upload: Upload) -> None:
-        try:
-            await service.journal.remember_upload(content_sha256, settings, upload)
-        except JournalUnavailable as error:
-            logger.warning("an upload could not be written down: %s", error)
+        return await self._references.upload(await self._open(), file, aspect_ratio, fit)
 
     async def download(self, task_id: str, on_progress: Progress) -> DownloadedVideo:
         """Save a completed video in the output folder, once.
@@ -254,172 +271,44 @@ class Studio:
         Raises:
             SoraMcpError: It is not saved (yet), and why; the video itself is not touched by that.
         """
-        await self._open()
         return await self._saving.wait(task_id, on_progress)
 
-    async def _save(self, task_id: str, on_progress: Progress) -> DownloadedVideo:
-        service = await self._open()
-        order = await self._known(service, task_id)
-        task_id = order.id if order else task_id
-        known = self._waiting.known(task_id)
-        video, already = await self._downloader(service).save(
-            task_id,
-            prompt=order.prompt if order else None,
-            created_at=order.created_at if order else None,
-            link=lambda: self._fresh_link(task_id),
-            known=_saved(order),
-            expires_at=(known and known.expires_at) or (order and order.expires_at),
-            on_progress=on_progress,
-        )
-        if order and _saved(order) != video:
-            try:
-                await service.journal.save(task_id, str(video.path), video.size, video.sha256)
-            except JournalUnavailable as error:
-                logger.warning("where a video was saved could not be written down: %s", error)
-        return DownloadedVideo(
-            task_id=task_id, path=str(video.path), size=video.size, sha256=video.sha256, already_downloaded=already
-        )
-
-    def _downloader(self, service: Service) -> "Downloader":
-        if self._downloads is None:
-            from sora_mcp.api.client import USER_AGENT  # noqa: PLC0415 - imported with the service
-
-            self._downloads = Downloader(
-                output_dir=lambda: self.settings.output_dir,
-                file_hosts=self.settings.file_hosts,
-                trusted_origin=lambda: service.base_url,
-                user_agent=USER_AGENT,
-                is_public=is_public_address,
-                transport=self._transport,
-                clock=self._clock,
-                sleep=self._sleep,
-            )
-        return self._downloads
-
-    async def _fresh_link(self, task_id: str) -> str:
-        """Ask the service for the link once more: an old one may have died.
+    async def videos(
+        self, *, status: TaskStatus | None = None, query: str | None = None, limit: int = 10, before: str | None = None
+    ) -> VideoPage:
+        """What was ordered from here, by all processes of this account, newest first.
 
         Raises:
-            NotReady: The video is not completed.
-            ResultMissing: It is, without a link.
+            InvalidArgument: ``before`` is no cursor, or the query is too long.
+            JournalUnavailable: The history cannot be read.
         """
-        report = await self._ask(task_id)
-        if report.status == "failed":
-            raise NotReady(f"The task {task_id} failed: there is no video.", "Ask get_video_status for the reason.")
-        if report.status != "completed":
-            raise NotReady(
-                f"The video {task_id} is not completed yet ({report.progress or 0} %).",
-                f'Wait for it: get_video_status(task_id="{task_id}", wait_seconds=50).',
-                retry_after_seconds=self._waiting.retry_after_seconds(task_id),
-            )
-        if not report.urls:
-            raise _no_link(task_id)
-        return report.urls[0]
+        service = await self._open()
+        return await page_of_videos(service.journal, status=status, query=query, limit=limit, before=before)
 
-    async def _check_images(self, service: Service, image_urls: list[str], aspect_ratio: str, model: Model) -> None:
-        """Refuse before money moves what is known to fail: a private link, an upload of another shape.
+    async def account(self) -> Account:
+        """Credits, models on offer, and the day's limit.
 
         Raises:
-            UrlNotAllowed: A link that the service could not, or must not, fetch.
-            InvalidArgument: An image of the wrong aspect ratio, with the right one to pass.
+            SoraMcpError: The key is not accepted, or the journal cannot be read.
         """
-        for url in image_urls:
-            check_public_link(url, trusted_origin=service.base_url)
-        if not image_urls or not model.exact_image_size:
-            return
-        sizes = load_catalog().sizes
-        size = await self._upload_size(service, image_urls[0])
-        if size and size != sizes[aspect_ratio]:
-            fitting = next((ratio for ratio, wanted in sizes.items() if wanted == size), None)
-            advice = f'Pass aspect_ratio="{fitting}"' if fitting else "Upload the image anew"
-            raise InvalidArgument(
-                f"The image is {size[0]}x{size[1]}: it does not fit aspect_ratio {aspect_ratio}. Nothing was ordered.",
-                f"{advice}, or upload it for {aspect_ratio} with upload_reference_image.",
-            )
+        return await account_answer(await self._open(), self.settings)
 
-    async def _upload_size(self, service: Service, url: str) -> tuple[int, int] | None:
-        try:
-            return await service.journal.upload_size(url)
-        except JournalUnavailable as error:
-            logger.warning("the size of an upload cannot be looked up: %s", error)
-            return None
-
-    async def _ask(self, task_id: str) -> TaskReport:
-        """Put one question about a task; a "not found" counts only when it is said three times."""
-        service = await self._open()
-        for pause in (*NOT_FOUND_PAUSES, None):
+    async def _watch_links(self, service: Service) -> None:
+        """Look from time to time which unsaved videos are about to lose their link."""
+        while True:
             try:
-                report = await service.api.status(task_id, deadline=QUESTION_SECONDS)
-            except TaskNotFound as error:
-                if pause is None:
-                    return await self._late_or_lost(service, task_id, error)
-                await self._sleep(pause)
-            else:
-                self._note(service, task_id, report)
-                return report
-        raise AssertionError  # pragma: no cover - the last round returns or raises
-
-    async def _late_or_lost(self, service: Service, task_id: str, error: TaskNotFound) -> TaskReport:
-        """A task that we ordered ourselves is never called missing while the service may just be behind."""
-        order = await self._known(service, task_id)
-        if order is None:
-            raise TaskNotFound(
-                f"The service does not know a task {task_id} for this key.",
-                "Check the id; list_videos shows the tasks ordered from here.",
-                upstream_message=error.upstream_message,
-            )
-        if self._clock() - order.sent_at < LATE_TASK_SECONDS:
-            status = "in_progress" if order.status == "in_progress" else "queued"
-            return TaskReport(id=task_id, status=status, progress=order.progress)
-        raise TaskNotFound(
-            f"The service no longer shows the task {task_id}, though it was ordered from here.",
-            "Look for it in the service's console.",
-            upstream_message=error.upstream_message,
-        )
-
-    def _note(self, service: Service, task_id: str, report: TaskReport) -> None:
-        """Write a change down beside the answer, not before it: a locked journal must not hold up a question."""
-        if self._recorded.get(task_id) != (report.status, report.progress):
-            self._recorded[task_id] = (report.status, report.progress)
-            self._task_group.start_soon(self._record, service, report)
-
-    async def _record(self, service: Service, report: TaskReport) -> None:
-        try:
-            order = await service.journal.record(report)
-            if order and report.client_business_id == order.order_id:
-                await service.journal.learn_ids_kept(order.model)
-        except JournalUnavailable as error:
-            logger.warning("the state of a task could not be written down: %s", error)
-
-    async def _known(self, service: Service, task_id: str) -> Order | None:
-        """The order behind a task, if it is ours and the journal answers soon."""
-        with anyio.move_on_after(JOURNAL_PATIENCE_SECONDS):
-            try:
-                return await service.journal.find(task_id)
+                self._reminders.look_at((await service.journal.list(status="completed", limit=50)).orders)
             except JournalUnavailable as error:
-                logger.warning("the journal cannot be read: %s", error)
-        return None
+                logger.warning("links about to die cannot be looked for: %s", error)
+            await self._sleep(REMINDER_SECONDS)
 
     def _answer(self, order: Order | None, report: TaskReport | None, notes: list[str] | None = None) -> Task:
         task_id = order.id if order else report.id if report else ""
+        reminder = self._reminders.next_note(about=task_id)
         return task_answer(
             order,
             report,
-            retry_after_seconds=self._waiting.retry_after_seconds(task_id),
+            retry_after_seconds=self._asking.retry_after_seconds(task_id),
             simulated=self.settings.simulate,
-            notes=notes,
+            notes=[*(notes or []), *([reminder] if reminder else [])],
         )
-
-
-def _no_link(task_id: str) -> ResultMissing:
-    return ResultMissing(
-        f"The video {task_id} is completed, but the service gave no link to it.",
-        "Ask get_video_status again in a minute; the video is not lost.",
-        retry_after_seconds=60,
-    )
-
-
-def _saved(order: Order | None) -> SavedVideo | None:
-    if order is None or order.saved_path is None or order.saved_size is None or order.saved_sha256 is None:
-        return None
-    return SavedVideo(Path(order.saved_path), order.saved_size, order.saved_sha256)

@@ -41,10 +41,10 @@ def connect(settings, sim):
     """Open an MCP client on a server of its own, in memory; ``changes`` are settings."""
 
     @asynccontextmanager
-    async def connected(mode="auto", *, transport=None, **changes):
-        server = build_server(
-            settings.model_copy(update=changes), transport=transport or httpx.ASGITransport(app=sim.app)
-        )
+    async def connected(mode="auto", **changes):
+        # With an address of its own the simulator is on a port, else it is called in this process.
+        transport = None if "base_url" in changes else httpx.ASGITransport(app=sim.app)
+        server = build_server(settings.model_copy(update=changes), transport=transport)
         async with Client(server, mode=mode) as client:
             yield client
 

@@ -17,7 +17,7 @@ import anyio
 import httpx
 from pydantic import SecretStr
 
-from sora_mcp import __version__
+from sora_mcp import USER_AGENT
 from sora_mcp.api.connection import Connection, NoReply, Reply
 from sora_mcp.api.fields import parse_json, read_id, read_retry_after
 from sora_mcp.api.orders import judge
@@ -27,8 +27,6 @@ from sora_mcp.api.retries import Retries, Transient, is_transient
 from sora_mcp.api.verdicts import NeverSent, Rejected, Unknown, Verdict
 from sora_mcp.errors import InvalidArgument, UpstreamUnavailable
 from sora_mcp.models import Balance, GenerateRequest, RemixRequest, TaskReport, Uploaded
-
-USER_AGENT = f"sora-mcp/{__version__} (MCP server for Sora 2 video)"
 
 QUESTION_ATTEMPTS = 4
 QUESTION_SECONDS = 25.0

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from inspect import Parameter, getdoc, signature
-from typing import Annotated, Any, cast, get_args, get_origin
+from typing import Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from sora_mcp.errors import InvalidArgument, SoraMcpError, clean_upstream_text
 from sora_mcp.studio import Studio
+from sora_mcp.tools._schemas import input_schema, output_schema
 
 StudioContext = Context[Studio, Any]
 ToolFunction = Callable[..., Awaitable[CallToolResult]]
@@ -94,50 +95,12 @@ def make_tool(function: ToolFunction, title: str, annotations: ToolAnnotations, 
         name=function.__name__,
         title=title,
         description=" ".join((getdoc(function) or "").split()),
-        parameters=_lean(arguments.model_json_schema()),
+        parameters=input_schema(arguments),
         fn_metadata=FuncMetadata(arg_model=arguments, output_schema=output_schema(own.return_annotation)),
         is_async=True,
         context_kwarg=context.name,
         annotations=annotations,
     )
-
-
-def output_schema(annotation: Any) -> dict[str, Any]:
-    """The schema of ``Annotated[CallToolResult, Model]``'s model, without what costs tokens and says nothing."""
-    if get_origin(annotation) is not Annotated:
-        raise TypeError("a tool returns Annotated[CallToolResult, Model]")
-    model: type[BaseModel] = get_args(annotation)[1]
-    return _lean(model.model_json_schema(mode="serialization"), descriptions=False)
-
-
-def _lean(schema: dict[str, Any], *, descriptions: bool = True) -> dict[str, Any]:
-    """A schema without titles, null branches, null defaults and references; strict about unknown names."""
-    definitions = schema.pop("$defs", {})
-
-    def lean(node: Any) -> Any:
-        if isinstance(node, list):
-            return [lean(item) for item in cast("list[Any]", node)]
-        if not isinstance(node, dict):
-            return node
-        known = cast("dict[str, Any]", node)
-        if reference := known.get("$ref"):
-            return lean(definitions[str(reference).rpartition("/")[2]])
-        if branches := known.get("anyOf"):
-            [kept] = [branch for branch in branches if branch != {"type": "null"}]
-            known = {**kept, **{key: value for key, value in known.items() if key not in {"anyOf", "default"}}}
-            return lean(known)
-        dropped = {"title"} if descriptions else {"title", "additionalProperties", "description", "default"}
-        out: dict[str, Any] = {}
-        for key, value in known.items():
-            if key == "properties":
-                out[key] = {name: lean(field) for name, field in value.items()}
-            elif key not in dropped:
-                out[key] = lean(value)
-        return out
-
-    lean_schema = cast("dict[str, Any]", lean(schema))
-    lean_schema.pop("description", None)
-    return lean_schema
 
 
 def studio(context: StudioContext) -> Studio:

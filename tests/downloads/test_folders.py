@@ -1,7 +1,5 @@
 """Folders that cannot be used, and disks that are full."""
 
-# ruff: noqa: PLR0917 - fixtures are asked for by name, not by position
-
 import errno
 import os
 import shutil

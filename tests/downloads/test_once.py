@@ -1,7 +1,5 @@
 """One video is one file: calls that repeat, meet, or follow a crash."""
 
-# ruff: noqa: PLR0917 - fixtures are asked for by name, not by position
-
 import json
 import os
 

@@ -1,7 +1,5 @@
 """The way of a video into the folder, and what may come between."""
 
-# ruff: noqa: PLR0917 - fixtures are asked for by name, not by position
-
 import anyio
 import httpx
 import pytest

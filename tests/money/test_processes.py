@@ -33,7 +33,7 @@ def posts(sim):
     return [request for request in sim.requests if request.method == "POST"]
 
 
-async def killed(settings, sim, url, condition):
+async def killed(settings, url, condition):
     """Order in a process, and kill it once the condition holds."""
 
     def order_and_kill():
@@ -70,7 +70,7 @@ def book(settings, url):
 async def test_killed_before_the_order_is_written_down_nothing_happened(settings, sim):
     sim.faults.add(Fault("models", "hang", times=None))
     async with serve(sim) as url:
-        await killed(settings, sim, url, lambda: sim.requests)
+        await killed(settings, url, lambda: sim.requests)
         assert not await orders_in(book(settings, url))
     assert not sim.charges
     assert not posts(sim)
@@ -79,7 +79,7 @@ async def test_killed_before_the_order_is_written_down_nothing_happened(settings
 async def test_killed_while_sending_before_the_work_nothing_is_charged_and_nothing_forgotten(settings, sim):
     sim.faults.add(Fault("generate", "hang"))
     async with serve(sim) as url:
-        await killed(settings, sim, url, lambda: posts(sim))
+        await killed(settings, url, lambda: posts(sim))
         [left] = await orders_in(book(settings, url))
         assert left.state == "sending"
         answer = await restarted_once(settings, url, left.order_id)
@@ -101,7 +101,7 @@ async def restarted_once(settings, url, task_id):
 async def test_killed_after_the_work_the_task_is_found_at_the_next_start(settings, sim):
     sim.faults.add(Fault("generate", "hang", after_work=True))
     async with serve(sim) as url:
-        await killed(settings, sim, url, lambda: sim.charges)
+        await killed(settings, url, lambda: sim.charges)
         answer = await restarted(settings, url, sim.charges[0].client_business_id)
         assert answer["id"] == sim.charges[0].task_id
         assert answer["status"] == "completed"
@@ -113,7 +113,7 @@ async def test_killed_after_the_work_the_task_is_found_without_being_asked_for(s
     """A new process for the same account takes the order up by itself."""
     sim.faults.add(Fault("generate", "hang", after_work=True))
     async with serve(sim) as url:
-        await killed(settings, sim, url, lambda: sim.charges)
+        await killed(settings, url, lambda: sim.charges)
 
         def start_and_wait():
             with running(environment(settings, url)) as server:

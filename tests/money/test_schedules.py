@@ -23,7 +23,7 @@ AFTER = ["reset", "html", "null", "list", "bad_utf8", "empty", "no_id", "truncat
 STATUSES = [400, 402, 408, 409, 422, 500, 502, 503, 504]
 
 
-def random_fault(dice):
+def random_fault(dice):  # noqa: PLR0911 - a table
     """One thing that goes wrong with orders, look-ups or questions."""
     kind = dice.random()
     if kind < 0.2:
