@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,28 @@ def test_the_instructions_fit():
     assert len(INSTRUCTIONS) <= 512
     for words in ("1-5 minutes", "24 hours", "generate_video", "get_video_status"):
         assert words in INSTRUCTIONS
+
+
+README = HERE.parents[1] / "README.md"
+TABLE = re.compile(r"(<!-- tools: .*? -->\n).*?(<!-- /tools -->)", re.DOTALL)
+
+
+async def test_the_table_of_tools_in_the_readme_is_made_from_the_code():
+    rows = ["| tool | arguments | what it does |", "|---|---|---|"]
+    for name, tool in (await listed()).items():
+        schema = tool["inputSchema"]
+        arguments = [argument_of(field, shape, schema) for field, shape in schema["properties"].items()]
+        rows.append(f"| `{name}` | {', '.join(arguments) or '-'} | {tool['description']} |")
+    table = "\n".join(rows) + "\n"
+    text = README.read_text("utf-8")
+    if os.environ.get("SORA_MCP_UPDATE_SNAPSHOTS") == "1":
+        text = TABLE.sub(lambda found: f"{found[1]}{table}{found[2]}", text)
+        README.write_text(text, encoding="utf-8")
+    assert table in text
+
+
+def argument_of(name, shape, schema):
+    """An argument in a word: required ones in bold, others with their default."""
+    if name in schema.get("required", []):
+        return f"**{name}**"
+    return f"{name} = {shape['default']}" if "default" in shape else name
