@@ -17,7 +17,9 @@ INITIALIZE = {
 
 
 def environment(settings, base_url="https://toapis.com", **more):
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return {
+        **measured,
         "PATH": os.environ["PATH"],
         "HOME": str(settings.data_dir.parent),
         "TOAPIS_API_KEY": KEY,

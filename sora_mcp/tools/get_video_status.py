@@ -23,4 +23,4 @@ async def get_video_status(
         await ctx.report_progress(shown, 100, report.status.replace("_", " "))
 
     task = await studio(ctx).status(task_id, wait_seconds, report_progress)
-    return answer(_tasks.asked(task), task)
+    return answer(_tasks.asked(task, task_id, wait_seconds), task)

@@ -33,7 +33,7 @@ async def test_a_completed_video_is_saved_whole_under_a_name_a_person_can_read(c
     path = Path(saved["path"])
     assert path.parent == settings.output_dir
     assert "A dog runs fast" in path.name
-    data = path.read_bytes()
+    data = path.read_bytes()  # noqa: ASYNC240 - a test
     assert data[4:8] == b"ftyp"
     assert saved["size"] == len(data)
     assert saved["sha256"] == hashlib.sha256(data).hexdigest()
