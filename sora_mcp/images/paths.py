@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO
@@ -66,7 +67,10 @@ def is_plain_path(file: str, flavour: type[PurePath]) -> bool:
     on Windows neither are device names, ``\\?\`` forms, drive-relative paths, alternate streams (``x.png:stream``)
     nor names that the system silently changes (trailing dots and spaces).
     """
-    if not file or len(file) > MAX_PATH_CHARACTERS or not file.isprintable():
+    if not file or len(file) > MAX_PATH_CHARACTERS:
+        return False
+    # Not `isprintable`: macOS puts a narrow no-break space into the name of every screenshot.
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in file):
         return False
     if file.startswith("~") and file[1:2] not in {"", "/", "\\"}:
         return False

@@ -176,6 +176,15 @@ async def test_root_that_is_itself_a_link_works(new_preparer, root, pictures):
     assert (await preparer.prepare(str(root / "x.png"))).width == 1280
 
 
+@pytest.mark.parametrize(
+    "name", ["Screenshot 2026-11-01 at 9.41.00\u202fAM.png", "a\u0308 e\u0301.png", "\U0001f468\u200d\U0001f469.png"]
+)
+async def test_names_that_systems_and_people_give_are_found(preparer, root, pictures, name):
+    (root / name).write_bytes(pictures.encode(pictures.scene(), "PNG"))
+    assert (await preparer.prepare(str(root / name))).width == 1280
+    assert is_plain_path(f"C:\\Users\\a\\{name}", PureWindowsPath)
+
+
 async def test_relative_path_counts_from_the_working_folder(preparer, root, pictures, monkeypatch):
     (root / "x.png").write_bytes(pictures.encode(pictures.scene(), "PNG"))
     monkeypatch.chdir(root)

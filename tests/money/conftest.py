@@ -63,6 +63,8 @@ async def orders_in(journal):
         from contextlib import closing  # noqa: PLC0415
 
         with closing(sqlite3.connect(journal.path)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'orders'").fetchall():
+                return []  # killed before there was a table
             rows = connection.execute("SELECT order_id, state, task_id FROM orders ORDER BY seq").fetchall()
             return [SimpleNamespace(order_id=row[0], state=row[1], task_id=row[2]) for row in rows]
 
