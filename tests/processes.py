@@ -35,9 +35,9 @@ def environment(settings, base_url="https://toapis.com", **more):
 class Process:
     """A server process spoken to line by line."""
 
-    def __init__(self, env):
+    def __init__(self, env, *arguments):
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "sora_mcp"],
+            [sys.executable, "-m", "sora_mcp", *arguments],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,8 +69,8 @@ class Process:
 
 
 @contextmanager
-def running(env):
-    process = Process(env)
+def running(env, *arguments):
+    process = Process(env, *arguments)
     try:
         yield process
     finally:
