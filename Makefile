@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-dev ## measure start-up, calls and memory against a ba
 	$(BIN)/python tests/bench/bench_server.py $(ARGS)
 
 soak: $(VENV)/.installed-dev ## run the long tests: many seeded random schedules
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(BIN)/python -m pytest -n 3 -m soak $(ARGS)
 
 lock: $(VENV)/.installed-dev ## bring the lock files up to pyproject.toml (UPGRADE=1: to the newest versions)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
