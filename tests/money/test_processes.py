@@ -257,3 +257,24 @@ def test_no_order_is_written_where_the_folder_is_a_file(settings):
         server.initialize()
         order(server)
         assert server.answer(2)["structuredContent"]["error"]["code"] == "journal_unavailable"
+
+
+async def test_a_video_that_completed_before_a_kill_is_saved_by_the_next_start(settings, sim):
+    async with serve(sim) as url:
+
+        def order_and_kill():
+            with running(environment(settings, url, SORA_MCP_AUTO_SAVE="1", SORA_MCP_POLL_SECONDS="60")) as server:
+                server.initialize()
+                order(server)
+                task_id = server.answer(2)["structuredContent"]["id"]
+                wait_until(lambda: sim.find(task_id).status(sim.clock()) == "completed")
+                server.popen.kill()
+
+        def start_and_wait():
+            with running(environment(settings, url, SORA_MCP_AUTO_SAVE="1")) as server:
+                server.initialize()
+                wait_until(lambda: list(settings.output_dir.glob("*.mp4")), 20)
+
+        await anyio.to_thread.run_sync(order_and_kill)
+        assert not list(settings.output_dir.glob("*.mp4"))
+        await anyio.to_thread.run_sync(start_and_wait)
