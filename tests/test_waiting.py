@@ -364,6 +364,18 @@ async def test_a_failure_is_asked_about_anew_once_the_interval_is_over(by_hand):
         assert await waiting.wait(TASK, 0) == DONE
 
 
+@pytest.mark.parametrize("failure", [down(), refused(), AuthFailed("No.", "Look.")], ids=lambda error: error.code)
+async def test_a_failure_does_not_outlive_the_answer_after_it(by_hand, failure):
+    service = Service(by_hand, failure, running(5))
+    async with opened(service, by_hand) as waiting:
+        with pytest.raises(type(failure)):
+            await waiting.wait(TASK, 0)
+        by_hand.move(2 * POLL)
+        for _ in range(3):
+            assert (await waiting.wait(TASK, 0)).progress == 5
+    assert len(service.asked) == 2
+
+
 async def test_an_old_failure_is_not_passed_off_as_the_reason_of_a_new_silence(by_hand):
     service = Service(by_hand, refused(), Hangs)
     async with opened(service, by_hand) as waiting:
@@ -719,21 +731,23 @@ async def test_a_task_that_is_waited_for_is_never_dropped(by_hand):
         callers.cancel_scope.cancel()
 
 
-async def test_a_poller_that_the_servers_end_stops_lets_waiters_go_at_their_deadline(by_hand):
+async def test_waiters_whose_poller_was_stopped_with_the_server_go_at_their_deadline(by_hand):
     service = Service(by_hand, running(1))
-    async with anyio.create_task_group() as server:
-        waiting = Waiting(service, server, poll_seconds=POLL, clock=by_hand, sleep=by_hand.sleep)
+    reports = []
+    with anyio.fail_after(2):
         async with anyio.create_task_group() as callers:
+            async with anyio.create_task_group() as server:
+                waiting = Waiting(service, server, poll_seconds=POLL, clock=by_hand, sleep=by_hand.sleep)
 
-            async def call():
-                assert (await waiting.wait(TASK, SHORT)).progress == 1
+                async def call():
+                    reports.append(await waiting.wait(TASK, SHORT))
 
-            callers.start_soon(call)
-            await settle()
-            server.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
+                callers.start_soon(call)
                 await settle()
-                assert waiting._watches[TASK].poller is None
+                server.cancel_scope.cancel()
+            assert waiting._watches[TASK].poller is None
+            assert not reports
+    assert [report.progress for report in reports] == [1]
 
 
 async def test_a_crowd_that_comes_and_goes_never_asks_too_often(clock):
