@@ -1,9 +1,18 @@
 """What is left: credits at the service, and seconds under the user's own limit."""
 
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
 from sora_mcp.errors import AuthFailed, SoraMcpError
 from sora_mcp.models import Account, Balance
 from sora_mcp.service import Service
 from sora_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 20.0
 
 
 async def account_answer(service: Service, settings: Settings) -> Account:
@@ -13,7 +22,26 @@ async def account_answer(service: Service, settings: Settings) -> Account:
         AuthFailed: The key is not accepted.
         JournalUnavailable: The seconds ordered cannot be read.
     """
-    balances = [balance for balance in (await _key(service), await _whole(service)) if balance]
+    told: list[Balance | None] = [None, None]
+    refused: list[AuthFailed] = []
+
+    async def ask(place: int, question: Callable[[], Awaitable[Balance]]) -> None:
+        try:
+            told[place] = await question()
+        except AuthFailed as error:
+            if place == 0:  # a key may be forbidden to see the account; what it says of itself still counts
+                refused.append(error)
+        except SoraMcpError as error:
+            logger.info("a balance is not known: %s", error.code)
+
+    with anyio.move_on_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as questions:
+            questions.start_soon(ask, 0, service.api.key_balance)
+            questions.start_soon(ask, 1, service.api.account_balance)
+            questions.start_soon(service.offer.ids)
+    if refused:
+        raise refused[0]
+    balances = [balance for balance in told if balance]
     limited = [balance for balance in balances if not balance.unlimited]
     remaining = [balance.remaining for balance in limited if balance.remaining is not None]
     used = [balance.used for balance in balances if balance.used is not None]
@@ -27,20 +55,3 @@ async def account_answer(service: Service, settings: Settings) -> Account:
         seconds_ordered_24h=ordered,
         daily_limit_seconds=settings.daily_seconds,
     )
-
-
-async def _key(service: Service) -> Balance | None:
-    try:
-        return await service.api.key_balance()
-    except AuthFailed:
-        raise
-    except SoraMcpError:
-        return None
-
-
-async def _whole(service: Service) -> Balance | None:
-    try:
-        return await service.api.account_balance()
-    except SoraMcpError:
-        # A key may be forbidden to see the account; what it says of itself still counts.
-        return None

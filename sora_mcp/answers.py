@@ -1,9 +1,13 @@
 """One answer about a task, from what was written down and what the service said."""
 
+import re
 from typing import Any
 
 from sora_mcp.journal import Order
 from sora_mcp.models import FINAL_STATUSES, Metadata, Result, ResultFile, Task, TaskError, TaskReport
+
+_CODE = re.compile(r"[a-z0-9_.-]{1,40}\Z")
+"""What the service may call a failure; anything else is words, and words are quoted."""
 
 SIMULATED_NOTE = "Simulated: a test clip from the built-in simulator; nothing is charged."
 LOST_NOTE = "The answer to this order was lost: it may have been accepted and billed. Do not order it again."
@@ -91,5 +95,6 @@ def _from_report(report: TaskReport) -> dict[str, Any]:
     if report.status == "completed" and report.urls:
         values["result"] = Result(data=[ResultFile(url=url, format="mp4") for url in report.urls])
     if report.failure:
-        values["error"] = TaskError(code=report.failure.code, message=report.failure.message)
+        code = report.failure.code if _CODE.match(report.failure.code) else "generation_failed"
+        values["error"] = TaskError(code=code, message=report.failure.message)
     return {name: value for name, value in values.items() if value is not None}

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -97,6 +98,8 @@ class Asking:
                     return await self._late_or_lost(task_id, error)
                 await self._sleep(pause)
             else:
+                # The id that was asked with is one that tools take; the one that is answered may be any text.
+                report = replace(report, id=task_id)
                 self._note(service, task_id, report)
                 return report
         raise AssertionError  # pragma: no cover - the last round returns or raises

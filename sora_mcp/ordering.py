@@ -28,7 +28,7 @@ from sora_mcp.models import TaskReport
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 45.0
+ANSWER_SECONDS = 40.0
 """A call answers within this time, whatever the service does: hosts cut calls off at 60 s."""
 
 RECOVERY_SECONDS = 15.0
@@ -40,6 +40,11 @@ GIVE_UP_SECONDS = 24 * 3600.0
 CONNECT_TRIES = 3
 THROTTLED_TRIES = 3
 THROTTLED_SECONDS = 20.0
+THROTTLED_LOOK_UP_PAUSES = (0.5, 1.5)
+THROTTLED_LAST_PAUSE = 1.5
+
+WRITE_DOWN_SECONDS = 15.0
+"""How long an order may wait for its turn to be written down; after that it is not sent any more."""
 
 LEASE_SECONDS = 5.0
 """How long others believe that a silent process is still sending. Short, so that a killed one is noticed soon;
@@ -62,8 +67,9 @@ class _Outcome:
 
     def __init__(self) -> None:
         self.done = anyio.Event()
+        self.begun: Placed | None = None
         self.placed: Placed | None = None
-        self.error: SoraMcpError | None = None
+        self.error: Exception | None = None
 
 
 class Ordering:
@@ -101,7 +107,7 @@ class Ordering:
         self._recovering: set[str] = set()
 
     async def place(self, order: NewOrder, send: Send) -> Placed:
-        """Place one order and answer within 45 s, or join the live one that is the same.
+        """Place one order and answer within 40 s, or join the live one that is the same.
 
         The answer may be an order that is still ``sending`` or ``unconfirmed``: it goes on in the background.
 
@@ -117,7 +123,10 @@ class Ordering:
             await outcome.done.wait()
         if outcome.error:
             raise outcome.error
-        return outcome.placed or Placed(_unanswered(order, self._clock()), joined=False)
+        placed = outcome.placed or outcome.begun
+        if placed is None:
+            raise _not_written_down()
+        return placed
 
     async def finish(self, seconds: float) -> None:
         """Let orders in flight end, for at most ``seconds``: the process is about to go."""
@@ -128,21 +137,31 @@ class Ordering:
 
     async def _run(self, order: NewOrder, send: Send, outcome: _Outcome) -> None:
         try:
-            outcome.placed = await self._begin(order, send)
-        except SoraMcpError as error:
+            outcome.placed = await self._begin(order, send, outcome)
+        except Exception as error:  # noqa: BLE001 - raised to the caller; here it would end the server
+            if not isinstance(error, SoraMcpError):
+                logger.error("order %s ended in %s", order.order_id, type(error).__name__)  # noqa: TRY400
             outcome.error = error
         finally:
             self._in_flight -= 1
             self._idle.set()
             outcome.done.set()
 
-    async def _begin(self, order: NewOrder, send: Send) -> Placed:
+    async def _begin(self, order: NewOrder, send: Send, outcome: _Outcome) -> Placed:
+        asked_at = anyio.current_time()
         begun = await self._journal.begin(order, daily_seconds=self._daily_seconds, lease_seconds=LEASE_SECONDS)
         if isinstance(begun, OverLimit):
             raise self._over_limit(order, begun)
-        if isinstance(begun, Reserved):
-            return Placed(await self._send_reserved(begun.order, send), joined=False)
-        return Placed(await self._settled(begun.order), joined=True)
+        joined = not isinstance(begun, Reserved)
+        outcome.begun = Placed(begun.order, joined)
+        if joined:
+            return Placed(await self._settled(begun.order), joined)
+        if anyio.current_time() - asked_at > WRITE_DOWN_SECONDS:
+            # The caller is about to be told that nothing was ordered, or has been: then nothing may be.
+            error = _not_written_down()
+            await self._journal.reject(order.order_id, error.code, str(error))
+            raise error
+        return Placed(await self._send_reserved(begun.order, send), joined)
 
     def _over_limit(self, order: NewOrder, over: OverLimit) -> BudgetExceeded:
         if over.frees_at is None:
@@ -201,7 +220,10 @@ class Ordering:
             lost = await self._write_down(self._journal.mark_unconfirmed(order.order_id), order)
             return await self.recover(replace(lost, state="unconfirmed", status="unconfirmed"), RECOVERY_SECONDS)
         error = verdict.error
-        await self._write_down(self._journal.reject(order.order_id, error.code, str(error)), order)
+        written = await self._write_down(self._journal.reject(order.order_id, error.code, str(error)), order)
+        if written.state == "unconfirmed":
+            # Another process took this one for dead and began to look for the order, which is now known not to be.
+            await self._write_down(self._journal.mark_absent(order.order_id), order)
         raise error
 
     async def _send_until_clear(self, order: Order, send: Send) -> Verdict:
@@ -217,14 +239,15 @@ class Ordering:
             elif isinstance(verdict, Throttled):
                 throttles += 1
                 pause = 2.0 * throttles if verdict.retry_after_seconds is None else verdict.retry_after_seconds
-                if throttles == THROTTLED_TRIES or waited + pause > THROTTLED_SECONDS:
-                    return Rejected(_rate_limited(verdict))
-                await self._sleep(pause)
-                waited += pause
+                last = throttles == THROTTLED_TRIES or waited + pause > THROTTLED_SECONDS
+                if not last:
+                    await self._sleep(pause)
+                    waited += pause
                 try:
-                    return Accepted(await self._ask(order))
+                    return Accepted(await self._ask_spaced(order))
                 except TaskNotFound:
-                    continue
+                    if last:
+                        return Rejected(_rate_limited(verdict))
                 except SoraMcpError as error:
                     # Whether the throttled order is there cannot be said: it may not be sent again.
                     return Unknown(error)
@@ -323,6 +346,22 @@ class Ordering:
             raise TaskNotFound("The service answered with another order.", "")
         return report
 
+    async def _ask_spaced(self, order: Order) -> TaskReport:
+        """Look an order up three times over some seconds: one that was taken just now may not be listed yet.
+
+        Raises:
+            TaskNotFound: Three times.
+            SoraMcpError: No usable answer.
+        """
+        for pause in THROTTLED_LOOK_UP_PAUSES:
+            await self._sleep(pause)
+            try:
+                return await self._ask(order)
+            except TaskNotFound:
+                continue
+        await self._sleep(THROTTLED_LAST_PAUSE)
+        return await self._ask(order)
+
     async def _write_down_known(self, kind_of_order: str) -> None:
         try:
             await self._journal.learn_ids_kept(kind_of_order)
@@ -387,24 +426,10 @@ def ids_kept_for(order: Order) -> str:
     return order.model if order.kind == "generate" else f"{order.model} {order.kind}"
 
 
-def _unanswered(order: NewOrder, now: float) -> Order:
-    """An order whose outcome is not known in time for an answer."""
-    return Order(
-        **{name: getattr(order, name) for name in NewOrder.__slots__},
-        state="sending",
-        task_id=None,
-        status="unconfirmed",
-        progress=0,
-        created_at=int(now),
-        sent_at=now,
-        updated_at=now,
-        completed_at=None,
-        expires_at=None,
-        error_code=None,
-        error_message=None,
-        saved_path=None,
-        saved_size=None,
-        saved_sha256=None,
+def _not_written_down() -> JournalUnavailable:
+    return JournalUnavailable(
+        "No video was ordered: the order book was busy for too long.",
+        "Close other programs that use it, then order when the user wants it.",
     )
 
 

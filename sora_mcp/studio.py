@@ -4,18 +4,20 @@ Knows neither MCP nor HTTP. Everything is opened when it is first needed.
 """
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sora_mcp.account import account_answer
-from sora_mcp.answers import task_answer
+from sora_mcp.answers import LOST_NOTE, task_answer
 from sora_mcp.asking import Asking
 from sora_mcp.catalog import load_catalog
-from sora_mcp.errors import InvalidArgument, JournalUnavailable, ModelUnavailable, NotReady, ResultExpired
+from sora_mcp.errors import InvalidArgument, JournalUnavailable, ModelUnavailable, NotReady, ResultExpired, TaskNotFound
 from sora_mcp.history import Reminders, page_of_videos
 from sora_mcp.journal import NewOrder, Order, fingerprint, new_order_id
 from sora_mcp.models import (
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REMINDER_SECONDS = 600.0
+SOURCE_SECONDS = 5.0
+"""How long a remix waits to learn whether its source is completed."""
+ORDER_ID = re.compile(r"^smcp-[0-9a-f]{32}$")
 
 SAME_ORDER_NOTE = (
     "This order was placed before: this is that task, nothing was ordered or charged again. "
@@ -110,8 +115,9 @@ class Studio:
         """Where there was an earlier process of this account, take up what it left behind."""
         if self.settings.api_key is None and not self.settings.simulate:
             return
-        if journal_path(self.settings).exists():
-            await self._open()
+        with suppress(OSError):  # a folder that cannot be looked into is told when something is ordered
+            if journal_path(self.settings).exists():
+                await self._open()
 
     async def _open(self) -> Service:
         """The way to the service, opened on first use.
@@ -190,7 +196,7 @@ class Studio:
         video_id = source.id if source else video_id
         model = (source and source.model) or (report and report.model) or self.settings.default_model
         size = source.size if source else report.size if report else None
-        seconds = source.seconds if source else int((report and report.seconds) or load_catalog().default_duration)
+        seconds = source.seconds if source else _whole_seconds(report)
         order = NewOrder(
             order_id=new_order_id(),
             kind="remix",
@@ -218,7 +224,7 @@ class Studio:
         if source is None or source.status != "completed":
             if source and source.state != "accepted":
                 raise NotReady(f"The order {video_id} is not a video yet.", "Ask get_video_status about it first.")
-            report = await self._asking.ask(source.id if source else video_id)
+            report = await self._asking.wait(source.id if source else video_id, SOURCE_SECONDS)
             expires_at = report.expires_at
             if report.status != "completed":
                 advice = f'Wait for it: get_video_status(task_id="{video_id}", wait_seconds=50).'
@@ -228,7 +234,7 @@ class Studio:
         if expires_at is not None and expires_at <= self._clock():
             raise ResultExpired(
                 f"The video {video_id} is older than 24 hours: the service no longer has it to remix.",
-                "Nothing was ordered. Order a new video with generate_video instead, if the user wants one.",
+                "Nothing was ordered. list_videos shows which videos are younger.",
             )
         return source, report
 
@@ -238,7 +244,7 @@ class Studio:
             placed = await service.ordering.place(order, send)
         except ModelUnavailable as error:
             raise await service.offer.unavailable(order.model, error.upstream_message) from error
-        if placed.joined:
+        if placed.joined and placed.order.state == "accepted":
             notes = [SAME_ORDER_NOTE.format(take + 1), *notes]
         return self._answer(placed.order, None, notes)
 
@@ -248,13 +254,22 @@ class Studio:
         Raises:
             SoraMcpError: The question could not be answered; the task itself is not touched by that.
         """
+        deadline = anyio.current_time() + wait_seconds
         service = await self._open()
         order = await self._asking.order(task_id)
         if order and order.state != "accepted":
             order = await service.ordering.resolve(order, wait_seconds)
             if order.state != "accepted":
                 return self._answer(order, None)
-        report = await self._asking.wait(order.id if order else task_id, wait_seconds, on_change)
+        rest = max(0.0, deadline - anyio.current_time()) if wait_seconds else 0
+        try:
+            report = await self._asking.wait(order.id if order else task_id, rest, on_change)
+        except TaskNotFound:
+            if order or not ORDER_ID.match(task_id):
+                raise
+            # Our own handle, and the order book cannot be read now: it may have been billed, whatever is found.
+            lost = Task(id=task_id, status="unconfirmed", progress=0, notes=[LOST_NOTE])
+            return lost.model_copy(update={"retry_after_seconds": self._asking.retry_after_seconds(task_id)})
         return self._answer(order, report)
 
     async def upload(self, file: str, aspect_ratio: str | None, fit: Fit) -> UploadedImage:
@@ -312,3 +327,10 @@ class Studio:
             simulated=self.settings.simulate,
             notes=[*(notes or []), *([reminder] if reminder else [])],
         )
+
+
+def _whole_seconds(report: TaskReport | None) -> int:
+    """The length of a video made elsewhere; the service's own text, so only a length that the catalogue knows."""
+    text = (report.seconds if report else None) or ""
+    known = {str(seconds): seconds for seconds in load_catalog().durations}
+    return known.get(text.removesuffix(".0"), max(load_catalog().durations))

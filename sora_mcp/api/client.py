@@ -31,7 +31,7 @@ from sora_mcp.models import Balance, GenerateRequest, RemixRequest, TaskReport, 
 QUESTION_ATTEMPTS = 4
 QUESTION_SECONDS = 25.0
 UPLOAD_ATTEMPTS = 2
-UPLOAD_SECONDS = 120.0
+UPLOAD_SECONDS = 40.0
 
 GENERATIONS = "/v1/videos/generations"
 
@@ -132,7 +132,7 @@ class ApiClient:
         return await self._retries.ask(attempt, attempts=attempts, deadline=seconds)
 
     async def upload_image(self, data: bytes, mime_type: str) -> Uploaded:
-        """Upload a reference image under a random name: at most 2 tries, 120 s.
+        """Upload a reference image under a random name: at most 2 tries, 40 s.
 
         Raises:
             UploadFailed: The service did not take it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sora_mcp.models import TaskStatus
 
 OrderState = Literal["sending", "accepted", "rejected", "unconfirmed", "absent"]
+
+_TOOL_ID = re.compile(r"[A-Za-z0-9_-]{4,128}\Z")
 
 PROOF_ANSWERS = 3
 PROOF_SECONDS = 180.0
@@ -74,8 +77,11 @@ class Order(NewOrder):
 
     @property
     def id(self) -> str:
-        """What the task is asked for by: the service's id, or the order id as long as that is all there is."""
-        return self.task_id or self.order_id
+        """What the task is asked for by: the service's id, or the order id where there is none that can be passed on.
+
+        An id of the service is any text; one that a tool would not take, or that reads like words, stays in here.
+        """
+        return self.task_id if self.task_id and _TOOL_ID.match(self.task_id) else self.order_id
 
 
 class Joined(NamedTuple):

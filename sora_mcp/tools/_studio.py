@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from sora_mcp.errors import InvalidArgument, SoraMcpError, clean_upstream_text
 from sora_mcp.studio import Studio
 from sora_mcp.tools._schemas import input_schema, output_schema
+from sora_mcp.tools._tasks import quoted
 
 StudioContext = Context[Studio, Any]
 ToolFunction = Callable[..., Awaitable[CallToolResult]]
@@ -124,12 +125,7 @@ def error_result(error: SoraMcpError) -> CallToolResult:
     text = f"{error.code}: {error}"
     if error.upstream_message:
         told["upstream_message"] = error.upstream_message
-        text += f" The service said: {_quoted(error.upstream_message)}"
+        text += f" The service said: {quoted(error.upstream_message)}"
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content={"error": told}, is_error=True
     )
-
-
-def _quoted(text: str) -> str:
-    # Without these it cannot close the quotes, nor look like markup to whatever shows it.
-    return '"' + text.translate(str.maketrans('<>"', "   ")) + '"'

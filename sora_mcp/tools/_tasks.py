@@ -74,8 +74,13 @@ def failed(task: OrderedTask) -> str:
         return "failed."
     said = task.error.message
     plain = next((reason for part, reason in _PLAIN_REASONS if part in said.lower()), task.error.code)
-    quoted = f' (the service said: "{said}")' if said else ""
-    return f"failed: {plain}{quoted}."
+    words = f" (the service said: {quoted(said)})" if said else ""
+    return f"failed: {plain}{words}."
+
+
+def quoted(text: str) -> str:
+    """The service's words in quotes that they cannot close, without what looks like markup."""
+    return '"' + text.translate(str.maketrans('<>"', "   ")) + '"'
 
 
 def _state(task: OrderedTask) -> str:
