@@ -24,6 +24,8 @@ NOT_FOUND_PAUSES = (1.0, 1.0)
 JOURNAL_PATIENCE_SECONDS = 2.0
 TASKS_RECORDED = 1024
 
+OnTaskChanged = Callable[[str], Awaitable[None]]
+
 
 class Asking:
     """What is known of tasks, here and at the service.
@@ -32,6 +34,7 @@ class Asking:
         open_service: The way to the service, opened on first use.
         task_group: Lives as long as the server.
         poll_seconds: The shortest time between two questions about one task.
+        on_changed: Awaited with the id of each task whose status or progress has changed.
         clock: Unix seconds.
         sleep: Waits for seconds.
     """
@@ -42,12 +45,14 @@ class Asking:
         task_group: TaskGroup,
         *,
         poll_seconds: float,
+        on_changed: OnTaskChanged | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         """Nothing is asked yet."""
         self._open = open_service
         self._task_group = task_group
+        self._on_changed = on_changed
         self._clock = clock
         self._sleep = sleep
         self._recorded: dict[str, tuple[str, int | None]] = {}
@@ -137,6 +142,8 @@ class Asking:
                 await service.journal.learn_ids_kept(ids_kept_for(order))
         except JournalUnavailable as error:
             logger.warning("the state of a task could not be written down: %s", error)
+        if self._on_changed:
+            await self._on_changed(report.id)
 
 
 def no_link(task_id: str) -> ResultMissing:

@@ -9,8 +9,11 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 
 from sora_mcp import __version__
+from sora_mcp.prompts import make_prompts
+from sora_mcp.resources import register_resources
 from sora_mcp.service import StartSimulator
 from sora_mcp.settings import Settings
 from sora_mcp.studio import Studio
@@ -47,6 +50,11 @@ def build_server(
         clock: Unix seconds.
         sleep: Waits for seconds: between questions, look-ups and tries.
     """
+    bus = InMemorySubscriptionBus()
+    running: list[Studio] = []
+
+    async def tell_subscribers(task_id: str) -> None:
+        await bus.publish(ResourceUpdated(uri=f"sora://videos/{task_id}"))
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Studio]) -> AsyncGenerator[Studio]:
@@ -54,21 +62,24 @@ def build_server(
             studio = Studio(
                 settings,
                 task_group,
+                on_task_changed=tell_subscribers,
                 start_simulator=_start_simulator(settings),
                 transport=transport,
                 clock=clock,
                 sleep=sleep,
             )
             last.push_async_callback(studio.aclose)
+            running.append(studio)
             task_group.start_soon(_warm_up, studio)
             try:
                 yield studio
             finally:
+                running.remove(studio)
                 with anyio.CancelScope(shield=True):
                     await studio.finish_orders(GRACE_SECONDS)
                 task_group.cancel_scope.cancel()
 
-    return MCPServer(
+    server = MCPServer(
         "sora-mcp",
         title="Sora videos",
         version=__version__,
@@ -77,7 +88,12 @@ def build_server(
         lifespan=lifespan,
         log_level="WARNING",
         cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
+        subscriptions=bus,
     )
+    register_resources(server, lambda: running[-1])
+    for prompt in make_prompts():
+        server.add_prompt(prompt)
+    return server
 
 
 async def _warm_up(studio: Studio) -> None:

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from sora_mcp.account import account_answer
 from sora_mcp.answers import LOST_NOTE, task_answer
-from sora_mcp.asking import Asking
+from sora_mcp.asking import Asking, OnTaskChanged
 from sora_mcp.catalog import load_catalog
 from sora_mcp.errors import InvalidArgument, JournalUnavailable, ModelUnavailable, NotReady, ResultExpired, TaskNotFound
 from sora_mcp.history import Reminders, page_of_videos
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FILE_BYTES = 8_000_000
 REMINDER_SECONDS = 600.0
 SOURCE_SECONDS = 5.0
 """How long a remix waits to learn whether its source is completed."""
@@ -64,6 +65,7 @@ class Studio:
         settings: As loaded.
         task_group: Of the server's lifespan.
         local_paths: Whether a path given as an image is on this computer.
+        on_task_changed: Awaited with the id of each task whose status or progress has changed.
         start_simulator: Starts the embedded simulator in a task group and returns its address.
         transport: Replaces the network in tests.
         clock: Unix seconds.
@@ -76,6 +78,7 @@ class Studio:
         task_group: TaskGroup,
         *,
         local_paths: bool = True,
+        on_task_changed: OnTaskChanged | None = None,
         start_simulator: StartSimulator | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         clock: Callable[[], float] = time.time,
@@ -90,7 +93,14 @@ class Studio:
         self._sleep = sleep
         self._opening = anyio.Lock()
         self._service: Service | None = None
-        self._asking = Asking(self._open, task_group, poll_seconds=settings.poll_seconds, clock=clock, sleep=sleep)
+        self._asking = Asking(
+            self._open,
+            task_group,
+            poll_seconds=settings.poll_seconds,
+            on_changed=on_task_changed,
+            clock=clock,
+            sleep=sleep,
+        )
         self._saving = Saving(
             settings, self._open, self._asking, task_group, transport=transport, clock=clock, sleep=sleep
         )
@@ -287,6 +297,22 @@ class Studio:
             SoraMcpError: It is not saved (yet), and why; the video itself is not touched by that.
         """
         return await self._saving.wait(task_id, on_progress)
+
+    async def saved_file(self, task_id: str) -> bytes:
+        """The bytes of a saved video, at most 8 MB.
+
+        Raises:
+            NotReady: It is not saved, or its file is gone.
+            InvalidArgument: It is larger.
+        """
+        await self._open()
+        order = await self._asking.order(task_id)
+        path = anyio.Path(order.saved_path) if order and order.saved_path else None
+        if path is None or not await path.is_file():
+            raise NotReady(f"The video {task_id} is not saved here.", f'Save it: download_video(task_id="{task_id}").')
+        if (await path.stat()).st_size > FILE_BYTES:
+            raise InvalidArgument("The file is larger than 8 MB.", f"Open it where it is: {path}.")
+        return await path.read_bytes()
 
     async def videos(
         self, *, status: TaskStatus | None = None, query: str | None = None, limit: int = 10, before: str | None = None
