@@ -58,7 +58,7 @@ DEFAULT_ASPECT_RATIO = _catalog.default_aspect_ratio
 class GenerateRequest(BaseModel):
     """The body of ``POST /v1/videos/generations`` (api.md, section 2)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
     model: str
     prompt: Prompt = Field(repr=False)
@@ -75,7 +75,7 @@ class GenerateRequest(BaseModel):
 class RemixRequest(BaseModel):
     """The body of ``POST /v1/videos/{video_id}/remix`` (api.md, section 3)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
     model: str
     prompt: Prompt = Field(repr=False)
@@ -86,35 +86,41 @@ class RemixRequest(BaseModel):
         return self.model_dump()
 
 
-class Metadata(BaseModel):
+class Answer(BaseModel):
+    """What a tool answers. Built on first use: start-up needs only the names and types of the fields."""
+
+    model_config = ConfigDict(defer_build=True, hide_input_in_errors=True)
+
+
+class Metadata(Answer):
     """Size in pixels (``1280x720``) and length in seconds of a video, both strings as the API writes them."""
 
     size: str
     seconds: str
 
 
-class TaskError(BaseModel):
+class TaskError(Answer):
     """Why a task failed."""
 
     code: str
     message: str
 
 
-class ResultFile(BaseModel):
+class ResultFile(Answer):
     """One finished file: its link and its format."""
 
     url: str
     format: str
 
 
-class Result(BaseModel):
+class Result(Answer):
     """The files of a completed task."""
 
     type: Literal["video"] = "video"
     data: list[ResultFile]
 
 
-class OrderedTask(BaseModel):
+class OrderedTask(Answer):
     """A task as an order answers it: the API's own field names, whatever shape the service used.
 
     Fields that nobody knows stay ``None`` and are left out of answers.
@@ -142,7 +148,7 @@ class Task(OrderedTask):
     saved_path: str | None = None
 
 
-class UploadedImage(BaseModel):
+class UploadedImage(Answer):
     """A reference image as the service has it: ``size`` in bytes, ``width`` and ``height`` in pixels."""
 
     id: str
@@ -155,7 +161,7 @@ class UploadedImage(BaseModel):
     changes: list[str]
 
 
-class DownloadedVideo(BaseModel):
+class DownloadedVideo(Answer):
     """A video on this machine's disk: its full path, its bytes and their SHA-256 in hex."""
 
     task_id: str
@@ -165,7 +171,7 @@ class DownloadedVideo(BaseModel):
     already_downloaded: bool
 
 
-class Video(BaseModel):
+class Video(Answer):
     """A line of the history. ``duration`` in seconds, times in Unix seconds, ``prompt`` cut at 200 characters."""
 
     id: str
@@ -181,14 +187,14 @@ class Video(BaseModel):
     remixed_from_video_id: str | None = None
 
 
-class VideoPage(BaseModel):
+class VideoPage(Answer):
     """Videos, newest first; ``next`` is the cursor of the page after this one."""
 
     videos: list[Video]
     next: str | None = None
 
 
-class Account(BaseModel):
+class Account(Answer):
     """What is left. Credits (200 are 1 USD) that nobody told are absent, never 0."""
 
     credits_remaining: float | None = None

@@ -3,7 +3,7 @@
 Made from the SDK's classes, not by its decorators: these build a model for each function, which start-up pays for.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import PromptArgument
@@ -85,7 +85,7 @@ def make_prompts() -> list[Prompt]:
     ]
 
 
-def _prompt(function: Callable[..., object], title: str, *arguments: PromptArgument) -> Prompt:
+def _prompt(function: Callable[..., Awaitable[str]], title: str, *arguments: PromptArgument) -> Prompt:
     return Prompt(
         name=function.__name__,
         title=title,
