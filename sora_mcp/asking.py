@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from sora_mcp.errors import JournalUnavailable, ResultMissing, TaskNotFound
 from sora_mcp.journal import Order
-from sora_mcp.models import TaskReport
+from sora_mcp.models import FINAL_STATUSES, TaskReport
 from sora_mcp.ordering import ids_kept_for
 from sora_mcp.service import Service
 from sora_mcp.waiting import OnChange, Waiting
@@ -22,6 +22,7 @@ LATE_TASK_SECONDS = 600.0
 """How long after an order a "not found" only means that the service is behind with its own list."""
 NOT_FOUND_PAUSES = (1.0, 1.0)
 JOURNAL_PATIENCE_SECONDS = 2.0
+RECORD_PATIENCE_SECONDS = 0.5
 TASKS_RECORDED = 1024
 
 OnTaskChanged = Callable[[str], Awaitable[None]]
@@ -105,7 +106,7 @@ class Asking:
             else:
                 # The id that was asked with is one that tools take; the one that is answered may be any text.
                 report = replace(report, id=task_id)
-                self._note(service, task_id, report)
+                await self._note(service, task_id, report)
                 return report
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
@@ -127,21 +128,29 @@ class Asking:
             upstream_message=error.upstream_message,
         )
 
-    def _note(self, service: Service, task_id: str, report: TaskReport) -> None:
-        """Write a change down beside the answer, not before it: a locked journal must not hold up a question."""
+    async def _note(self, service: Service, task_id: str, report: TaskReport) -> None:
+        """Write a change down beside the answer: a locked journal must not hold up a question.
+
+        The end of a task is given a moment to be written, so that a list made right after it tells the same.
+        """
         if self._recorded.get(task_id) != (report.status, report.progress):
             if len(self._recorded) >= TASKS_RECORDED:
                 self._recorded.clear()
             self._recorded[task_id] = (report.status, report.progress)
-            self._task_group.start_soon(self._record, service, report)
+            written = anyio.Event()
+            self._task_group.start_soon(self._record, service, report, written)
+            if report.status in FINAL_STATUSES:
+                with anyio.move_on_after(RECORD_PATIENCE_SECONDS):
+                    await written.wait()
 
-    async def _record(self, service: Service, report: TaskReport) -> None:
+    async def _record(self, service: Service, report: TaskReport, written: anyio.Event) -> None:
         try:
             order = await service.journal.record(report)
             if order and report.client_business_id == order.order_id:
                 await service.journal.learn_ids_kept(ids_kept_for(order))
         except JournalUnavailable as error:
             logger.warning("the state of a task could not be written down: %s", error)
+        written.set()
         if self._on_changed:
             await self._on_changed(report.id)
 
