@@ -23,6 +23,8 @@ LATE_TASK_SECONDS = 600.0
 NOT_FOUND_PAUSES = (1.0, 1.0)
 JOURNAL_PATIENCE_SECONDS = 2.0
 RECORD_PATIENCE_SECONDS = 0.5
+FINISHED_SECONDS = 5.0
+"""How long the order of a finished task is believed without looking into the journal."""
 TASKS_RECORDED = 1024
 
 OnTaskChanged = Callable[[str], Awaitable[None]]
@@ -56,6 +58,7 @@ class Asking:
         self._on_changed = on_changed
         self._clock = clock
         self._sleep = sleep
+        self._finished: dict[str, tuple[Order, float]] = {}
         self._recorded: dict[str, tuple[str, int | None]] = {}
         self._waiting = Waiting(self.ask, task_group, poll_seconds=poll_seconds, sleep=sleep)
 
@@ -65,13 +68,30 @@ class Asking:
 
     async def order(self, task_id: str) -> Order | None:
         """The order behind a task, if it is ours and the journal answers soon."""
+        finished, until = self._finished.get(task_id, (None, 0.0))
+        if finished and anyio.current_time() < until:
+            return finished
         service = await self._open()
         with anyio.move_on_after(JOURNAL_PATIENCE_SECONDS):
             try:
-                return await service.journal.find(task_id)
+                order = await service.journal.find(task_id)
             except JournalUnavailable as error:
                 logger.warning("the journal cannot be read: %s", error)
+            else:
+                self._remember(task_id, order)
+                return order
         return None
+
+    def forget_order(self, task_id: str) -> None:
+        """Make the next look at an order go to the journal: it has changed."""
+        self._finished.pop(task_id, None)
+
+    def _remember(self, task_id: str, order: Order | None) -> None:
+        """Of an order that is over only the saved path can change, and not behind our back for long."""
+        if order and order.status in FINAL_STATUSES:
+            if len(self._finished) >= TASKS_RECORDED:
+                self._finished.clear()
+            self._finished[task_id] = (order, anyio.current_time() + FINISHED_SECONDS)
 
     async def wait(self, task_id: str, wait_seconds: float, on_change: OnChange | None = None) -> TaskReport:
         """The task's state: at once when it is final, else after at most ``wait_seconds``.

@@ -122,6 +122,7 @@ class Saving:
                 await service.journal.save(task_id, str(video.path), video.size, video.sha256)
             except JournalUnavailable as error:
                 logger.warning("where a video was saved could not be written down: %s", error)
+            self._asking.forget_order(task_id)
         return DownloadedVideo(
             task_id=task_id, path=str(video.path), size=video.size, sha256=video.sha256, already_downloaded=already
         )
