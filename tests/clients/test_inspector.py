@@ -87,3 +87,26 @@ def test_an_error_gets_through_a_client_that_holds_it_to_the_output_schema(inspe
     assert done.returncode != 0
     assert "invalid_argument" in done.stdout + done.stderr
     assert "duratoin" in done.stdout + done.stderr
+
+
+def test_every_resource_and_every_prompt_is_read(inspect):
+    arguments = json.dumps({"prompt": "A dog"})
+    done = inspect("--method", "tools/call", "--tool-name", "generate_video", "--tool-args-json", arguments)
+    task_id = json.loads(done.stdout)["result"]["structuredContent"]["id"]
+    arguments = json.dumps({"task_id": task_id, "wait_seconds": 30})
+    inspect("--method", "tools/call", "--tool-name", "get_video_status", "--tool-args-json", arguments)
+    arguments = json.dumps({"task_id": task_id})
+    inspect("--method", "tools/call", "--tool-name", "download_video", "--tool-args-json", arguments)
+    listed = json.loads(inspect("--method", "resources/list").stdout)["result"]["resources"]
+    uris = [resource["uri"] for resource in listed]
+    for uri in (*uris, f"sora://videos/{task_id}", f"sora://videos/{task_id}/file"):
+        done = inspect("--method", "resources/read", "--uri", uri)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["result"]["contents"]
+    prompts = json.loads(inspect("--method", "prompts/list").stdout)["result"]["prompts"]
+    assert len(prompts) == 3
+    for prompt in prompts:
+        given = [word for argument in prompt["arguments"] for word in ("--prompt-args", f"{argument['name']}=canary")]
+        done = inspect("--method", "prompts/get", "--prompt-name", prompt["name"], *given)
+        assert done.returncode == 0, done.stderr
+        assert "canary" in done.stdout
