@@ -492,13 +492,16 @@ import resource
 from sora_mcp.images import limits
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 limits.apply(2_000_000_000, 30)
-print(*resource.getrlimit(resource.RLIMIT_CPU), *resource.getrlimit(resource.RLIMIT_CORE))
-print(*resource.getrlimit(resource.RLIMIT_FSIZE))
+print(*resource.getrlimit(resource.RLIMIT_CPU), *resource.getrlimit(resource.RLIMIT_CORE), flush=True)
+print(*resource.getrlimit(resource.RLIMIT_FSIZE), flush=True)
+import os, tempfile
+handle, path = tempfile.mkstemp()
 try:
-    open('/tmp/sora-mcp-limit-test', 'wb', buffering=0).write(b'x')
+    os.write(handle, b'x')
 except OSError as error:
-    print(error.strerror)
-import os; os.unlink('/tmp/sora-mcp-limit-test'); os._exit(0)
+    print(error.strerror, flush=True)
+os.unlink(path)
+os._exit(0)  # nothing may be written at the end either
 """
     run = as_a_program(code)
     assert run.stdout.split(b"\n")[:3] == [b"5 5 0 0", b"0 0", b"File too large"], run.stderr
