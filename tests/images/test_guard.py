@@ -486,7 +486,7 @@ def test_worker_reads_stdin_and_writes_stdout(pictures, as_a_program):
     assert frame.startswith(b"\xff\xd8\xff")
 
 
-def test_limits_bind_and_only_ever_tighten(as_a_program):
+def test_limits_bind_and_only_ever_tighten(as_a_program, tmp_path):
     code = """
 import resource
 from sora_mcp.images import limits
@@ -494,16 +494,14 @@ resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 limits.apply(2_000_000_000, 30)
 print(*resource.getrlimit(resource.RLIMIT_CPU), *resource.getrlimit(resource.RLIMIT_CORE), flush=True)
 print(*resource.getrlimit(resource.RLIMIT_FSIZE), flush=True)
-import os, tempfile
-handle, path = tempfile.mkstemp()
+import os, sys
 try:
-    os.write(handle, b'x')
+    open(sys.argv[1], 'wb', buffering=0).write(b'x')
 except OSError as error:
     print(error.strerror, flush=True)
-os.unlink(path)
 os._exit(0)  # nothing may be written at the end either
 """
-    run = as_a_program(code)
+    run = as_a_program(code, str(tmp_path / "written"))
     assert run.stdout.split(b"\n")[:3] == [b"5 5 0 0", b"0 0", b"File too large"], run.stderr
 
 
