@@ -28,6 +28,10 @@ class FastTime:
     async def sleep(self, seconds):
         await anyio.sleep(seconds / self.speed)
 
+    def jump(self, seconds):
+        """Let time pass that nobody needs to wait for."""
+        self._start += seconds
+
 
 @pytest.fixture
 def fast():
