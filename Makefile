@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## make a video from start to end at the built-in simul
 
 test: $(VENV)/.installed-dev ## run the tests, and measure what they cover
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/coverage run -m pytest -n 3 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

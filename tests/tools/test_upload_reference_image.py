@@ -43,7 +43,7 @@ async def test_a_picture_of_the_right_size_is_uploaded(client, sim, settings, ki
 
 @pytest.mark.parametrize("ratio", ["16:9", "9:16"])
 async def test_an_upload_becomes_the_first_frame_of_a_video(client, sim, ratio):
-    uploaded = await upload(client, data_uri(picture((4000, 3000))), aspect_ratio=ratio)
+    uploaded = await upload(client, data_uri(picture((1600, 1200))), aspect_ratio=ratio)
     image = uploaded.structured_content
     assert image["aspect_ratio"] == ratio
     assert image["changes"]
